@@ -1,0 +1,1 @@
+"""Frozen values and the rules over them: no I/O, no knowledge of the layers above."""

@@ -1,0 +1,60 @@
+"""The one module that names a clock; every other part is handed one."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two readings: one to measure with, one to tell people."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start; never goes back."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the Unix epoch, as the host believes."""
+        ...
+
+
+class SystemClock:
+    """The host's clocks."""
+
+    def monotonic(self) -> float:
+        """Seconds of `CLOCK_MONOTONIC`."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since the Unix epoch; may jump when an operator or NTP sets it."""
+        return time.time()
+
+
+class SteadyClock:
+    """Wall time that neither jumps nor goes back: the start's wall time, advanced by the monotonic clock.
+
+    A difference to the host's wall clock is worked off at `slew` seconds a second at the most, so
+    that a corrected clock is followed without a flood of due items or a freeze.
+    """
+
+    def __init__(self, clock: Clock, slew: float = 0.05) -> None:
+        self._clock = clock
+        self._slew = slew
+        self._measured_at = clock.monotonic()
+        self._now = clock.wall()
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch; each reading is at least the one before."""
+        measured_at = self._clock.monotonic()
+        passed = measured_at - self._measured_at
+        behind = self._clock.wall() - (self._now + passed)
+        most = self._slew * passed
+        self._now += passed + max(-most, min(most, behind))
+        self._measured_at = measured_at
+        return self._now
+
+
+def instant(epoch_seconds: float) -> datetime:
+    """The aware UTC datetime of an epoch reading."""
+    return datetime.fromtimestamp(epoch_seconds, UTC)

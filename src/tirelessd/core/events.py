@@ -1,0 +1,240 @@
+"""What happened, as values: everything that metrics, logs and traces are made from.
+
+The engine and the API emit these; `observe` alone turns them into names. An event carries plain
+words and numbers, never a payload, a header or a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from tirelessd.core.outcome import DeadReason, Failure, Outcome
+
+IntakeResult = Literal[
+    "accepted",
+    "duplicate",
+    "invalid",
+    "too_large",
+    "unauthorized",
+    "rate_limited",
+    "queue_full",
+    "draining",
+    "store_error",
+    "internal_error",
+]
+DrainResult = Literal["finished", "released", "abandoned"]
+LifecycleState = Literal["starting", "running", "draining", "stopping"]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """The root of all events."""
+
+
+class IntakeRequestStarted(Event, frozen=True):
+    """A submit request arrived."""
+
+
+class IntakeRequestFinished(Event, frozen=True):
+    """A submit request was answered, durable commit included."""
+
+    result: IntakeResult
+    status: int
+    duration_seconds: float
+
+
+class ItemAccepted(Event, frozen=True):
+    """An item is durable."""
+
+    queue: str
+    item_id: str
+    size_bytes: int
+    is_handed_off: bool
+
+
+class ItemClaimed(Event, frozen=True):
+    """A slot has the item; `waited_seconds` since this attempt fell due."""
+
+    queue: str
+    item_id: str
+    attempt: int
+    waited_seconds: float
+    is_handed_off: bool
+
+
+class ClaimFinished(Event, frozen=True):
+    """The store was asked for due items; `items` is None when it failed."""
+
+    queue: str
+    items: int | None
+
+
+class AttemptFinished(Event, frozen=True):
+    """An attempt ended and its settlement held; `failure` is None after a success.
+
+    `retry_in_seconds` is set when another attempt follows; `attempts_left` too.
+    """
+
+    queue: str
+    item_id: str
+    attempt: int
+    generation: int
+    outcome: Outcome
+    duration_seconds: float
+    failure: Failure | None = None
+    retry_in_seconds: float | None = None
+
+
+class ItemSucceeded(Event, frozen=True):
+    """An item ended well; `age_seconds` since acceptance."""
+
+    queue: str
+    item_id: str
+    attempts: int
+    age_seconds: float
+
+
+class ItemDied(Event, frozen=True):
+    """An item was given up, with the last failure that its history holds."""
+
+    queue: str
+    item_id: str
+    attempts: int
+    age_seconds: float
+    reason: DeadReason
+    failure: Failure | None
+
+
+class ItemCancelled(Event, frozen=True):
+    """A queued item was cancelled by its caller."""
+
+    queue: str
+    item_id: str
+
+
+class ItemsRedriven(Event, frozen=True):
+    """An operator put dead letters back."""
+
+    queue: str
+    count: int
+
+
+class DeadItemsPurged(Event, frozen=True):
+    """Dead letters were deleted, by their age or by an operator."""
+
+    queue: str
+    count: int
+    source: Literal["ttl", "operator"]
+
+
+class LeaseLost(Event, frozen=True):
+    """A renewal was refused: the item belongs to someone else, its attempt is being cancelled."""
+
+    queue: str
+    item_id: str
+    attempt: int
+
+
+class LateCompletion(Event, frozen=True):
+    """A settlement was refused: the attempt ran, and someone else has the item."""
+
+    queue: str
+    item_id: str
+    attempt: int
+
+
+class LeaseReclaimed(Event, frozen=True):
+    """An expired lease was taken over."""
+
+    queue: str
+    item_id: str
+    attempt: int
+
+
+class QueuePaused(Event, frozen=True):
+    """A queue is paused."""
+
+    queue: str
+    expires_in_seconds: float | None
+
+
+class QueueResumed(Event, frozen=True):
+    """A queue's pause ended."""
+
+    queue: str
+
+
+class StoreOperationFinished(Event, frozen=True):
+    """A store verb ended; `error_kind` is None when it worked."""
+
+    operation: str
+    duration_seconds: float
+    error_kind: str | None = None
+
+
+class StoreFailed(Event, frozen=True):
+    """The store stopped working."""
+
+    message: str
+    kind: str
+
+
+class StoreHealed(Event, frozen=True):
+    """The store works again."""
+
+    down_seconds: float
+
+
+class LifecycleChanged(Event, frozen=True):
+    """The daemon goes from one state to the next."""
+
+    state: LifecycleState
+
+
+class ItemDrained(Event, frozen=True):
+    """What became of an item that was leased when the drain began."""
+
+    queue: str
+    item_id: str
+    result: DrainResult
+
+
+class DrainFinished(Event, frozen=True):
+    """The drain is over, with its count per result."""
+
+    counts: Mapping[DrainResult, int]
+    duration_seconds: float
+
+
+class BackgroundTaskFailed(Event, frozen=True):
+    """A background loop failed and will be tried again."""
+
+    task: str
+    error: BaseException
+    restarts: int
+
+
+class BackgroundTaskSucceeded(Event, frozen=True):
+    """A background loop finished a round."""
+
+    task: str
+    interval_seconds: float
+
+
+class HandlerStuck(Event, frozen=True):
+    """An attempt is settled, but its handler has not ended: the slot is not free."""
+
+    queue: str
+    item_id: str
+
+
+class UnexpectedError(Event, frozen=True):
+    """Something raised that no rule foresees: a defect, logged with its traceback."""
+
+    where: str
+    error: BaseException
+
+
+Emit = Callable[[Event], None]

@@ -1,0 +1,1 @@
+"""What happens to an item between its acceptance and its end."""

@@ -1,0 +1,1 @@
+"""Where items are kept: one contract (`base`), and the stores that fulfil it."""

@@ -1,0 +1,307 @@
+"""The contract of every store: what each verb promises, what is atomic, and where the fence stands.
+
+Rules that hold for all verbs:
+
+- A verb that returns has happened durably; one that raises `StoreUnavailable` has not happened at
+  all; `CommitUnknown` says that its fate could not be learned. Cancelling a caller never undoes or
+  splits a write: what was handed in is written, only the answer is lost.
+- Time is the store's own (`now` below). Callers hand in seconds, never instants, except
+  `not_before_at`, which is the submitter's word.
+- Order is priority (9 first), then due time, then acceptance.
+- Concurrent writes may share one commit; each still is atomic by itself, and one caller's bad value
+  never fails another's write.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from tirelessd.core.decision import Settlement
+from tirelessd.core.item import (
+    Body,
+    Claim,
+    ItemRecord,
+    Lease,
+    NewItem,
+    Page,
+    Selection,
+    ShownState,
+    State,
+)
+from tirelessd.core.queue import QueueConfig
+
+
+class HandOff(Protocol):
+    """The pool's side of a hand-off: an item stored already leased, for a slot that waits for it.
+
+    All three are called in the event loop's thread and never block. For each `reserve` that
+    answered True exactly one `deliver` or `give_back` follows.
+    """
+
+    def reserve(self, queue: str) -> bool:
+        """Set one free slot of the queue aside; False when there is none or none may be used."""
+        ...
+
+    def deliver(self, claim: Claim) -> None:
+        """The item is durable and leased to the reserved slot: run it."""
+        ...
+
+    def give_back(self, queue: str) -> None:
+        """The reserved slot was not needed, or the commit failed."""
+        ...
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The item is stored; `is_handed_off` tells that a slot already has it.
+
+    `due_in_seconds` is 0 when it is due now.
+    """
+
+    id: str
+    state: State
+    is_handed_off: bool
+    due_in_seconds: float
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """The key and fingerprint came before; nothing was stored. `state` is None once purged."""
+
+    id: str
+    state: State | None
+
+
+class Conflicting(msgspec.Struct, frozen=True):
+    """The key came before with another fingerprint; nothing was stored."""
+
+    id: str
+
+
+Enqueued = Accepted | Replayed | Conflicting
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """What a claim found; with fewer than asked for, when the next one falls due (None: nothing waits)."""
+
+    claims: Sequence[Claim]
+    next_due_in_seconds: float | None = None
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """Whether the lease held, so that the decision was written; `refill` is the claim that came along."""
+
+    is_held: bool
+    refill: Claim | None = None
+
+
+class Expired(msgspec.Struct, frozen=True):
+    """An item that upkeep ended dead because its deadline passed while it waited."""
+
+    item_id: str
+    queue: str
+    attempts: int
+    age_seconds: float
+
+
+class QueueSnapshot(msgspec.Struct, frozen=True):
+    """One queue at one moment. Ages are seconds, 0 where there is nothing to be old.
+
+    `ready_age_seconds` is how long the longest-due claimable item has been due; `item_age_seconds`
+    counts from acceptance, per state.
+    """
+
+    counts: Mapping[ShownState, int]
+    ready_age_seconds: float
+    item_age_seconds: Mapping[ShownState, float]
+
+    @property
+    def unfinished(self) -> int:
+        """Items that have not ended: what the queue's capacity bounds."""
+        waiting = (ShownState.READY, ShownState.SCHEDULED, ShownState.RETRYING, ShownState.RUNNING)
+        return sum(self.counts.get(state, 0) for state in waiting)
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """All queues at one moment; items of queues that are not configured stand under their own sum."""
+
+    queues: Mapping[str, QueueSnapshot]
+    unconfigured: QueueSnapshot
+    size_bytes: int
+    free_bytes: int
+    log_bytes: int
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """A queue is paused; for how much longer, or None until it is resumed."""
+
+    queue: str
+    expires_in_seconds: float | None
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """How many dead letters a bulk call changed, per queue, and how many that matched it left."""
+
+    counts: Mapping[str, int]
+    remaining: int
+
+    @property
+    def count(self) -> int:
+        """How many in all."""
+        return sum(self.counts.values())
+
+
+class Cancelled(msgspec.Struct, frozen=True):
+    """The answer to a cancel: the state afterwards (None: unknown item), and whether this call did it."""
+
+    state: State | None
+    queue: str = ""
+    is_changed: bool = False
+
+
+class Store(ABC):
+    """Durable items, their leases and their history.
+
+    `backend` is the kind ("sqlite"), `label` tells this store from others in metrics.
+    `leases_expire` is False where a lease can only be orphaned by the death of its process.
+    """
+
+    backend: str
+    label: str
+    leases_expire: bool
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Reach the store, migrate it and check it; raises `StartError` with a line for people."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish what was handed in, then let go; idempotent."""
+
+    @abstractmethod
+    async def enqueue(
+        self, items: Sequence[NewItem], hand_off: HandOff | None = None
+    ) -> Sequence[Enqueued]:
+        """Accept items in one atomic step; answers in their order, after the commit.
+
+        An item with a known key is not stored again: `Replayed` or `Conflicting`, also between items
+        of one call or one commit. With `hand_off`, an item that is due is stored leased if its queue
+        is not paused, has no ready item waiting and `reserve` answers True when the commit is
+        formed; after the commit, before this call answers, it is delivered.
+        """
+
+    @abstractmethod
+    async def find_keys(self, items: Sequence[NewItem]) -> Sequence[Replayed | Conflicting | None]:
+        """What `enqueue` would answer to items whose key is known; None for all others."""
+
+    @abstractmethod
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, recovered: int = 0
+    ) -> Claimed:
+        """Lease up to `limit` due items, each with a fresh random token; its attempt is counted.
+
+        Never a paused queue's item, one past its deadline, or one leased by someone else. Items that
+        lost a lease in this generation come only within `recovered`, which counts toward `limit`.
+        """
+
+    @abstractmethod
+    async def renew(self, leases: Sequence[Lease], lease_seconds: float) -> Sequence[bool]:
+        """Extend leases; per lease whether it still held."""
+
+    @abstractmethod
+    async def settle(
+        self, settlements: Sequence[Settlement], lease_seconds: float = 30.0
+    ) -> Sequence[Settled]:
+        """Write decisions, each guarded by state and token, never by expiry.
+
+        A refused one changes nothing. A failure is appended to the history in the same commit;
+        `RetryAfter` counts from now; a lost lease counts toward `Claim.lost_leases`. `refill` claims
+        as `claim` with limit 1 and no recovered item does, after all settlements of the commit.
+        """
+
+    @abstractmethod
+    async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
+        """Hand unfinished items back, due as before, their attempt un-counted; fenced like settle."""
+
+    @abstractmethod
+    async def reclaim(self, limit: int, lease_seconds: float) -> Sequence[Claim]:
+        """Take over up to `limit` expired leases of other owners, in one statement.
+
+        Still leased, old token, still expired becomes a fresh token; the attempt stays counted. The
+        caller decides (`lease_lost`) and settles. `attempt` is the lost one.
+        """
+
+    @abstractmethod
+    async def expire(self, limit: int) -> Sequence[Expired]:
+        """End up to `limit` queued items past their deadline dead, paused or not, configured or not."""
+
+    @abstractmethod
+    async def get(self, item_id: str) -> ItemRecord | None:
+        """The item with its whole history, in one snapshot; None when unknown or purged."""
+
+    @abstractmethod
+    async def payload(self, item_id: str) -> Body | None:
+        """The payload, byte for byte."""
+
+    @abstractmethod
+    async def result(self, item_id: str) -> Body | None:
+        """What the handler answered; None when there is none."""
+
+    @abstractmethod
+    async def list_items(
+        self, queue: str, state: State | ShownState | None, after: str | None, limit: int
+    ) -> Page:
+        """Items of a queue in the order of acceptance, without history.
+
+        `after` is a former page's `next_after`; raises `InvalidRequest` for any other text.
+        """
+
+    @abstractmethod
+    async def list_dead(self, selection: Selection, after: str | None, limit: int) -> Page:
+        """Dead letters ordered by (died_at, id), each with its last error; paged as `list_items`."""
+
+    @abstractmethod
+    async def redrive(self, selection: Selection, limit: int, *, dry_run: bool = False) -> Changed:
+        """Put dead letters back, due now: new generation, attempts, lost leases and deadline renewed.
+
+        Key, priority and history stay. With `dry_run` the count only.
+        """
+
+    @abstractmethod
+    async def delete_dead(
+        self, selection: Selection, limit: int, *, dry_run: bool = False
+    ) -> Changed:
+        """Purge dead letters for good; their idempotency keys stay."""
+
+    @abstractmethod
+    async def cancel(self, item_id: str) -> Cancelled:
+        """End a queued item, in one statement guarded by `queued`; again on a cancelled one is no change."""
+
+    @abstractmethod
+    async def purge(self, queues: Sequence[QueueConfig], limit: int) -> Mapping[str, int]:
+        """Delete up to `limit` ended items that outlived their retention, oldest first, and old keys.
+
+        The answer has the purged dead letters per queue, and under "" everything else.
+        """
+
+    @abstractmethod
+    async def pause(self, queue: str, expires_in_seconds: float | None) -> None:
+        """Stop claims and hand-offs of a queue, for so long or until resumed; replaces a former pause."""
+
+    @abstractmethod
+    async def resume(self, queue: str) -> None:
+        """End a pause; no error when there is none."""
+
+    @abstractmethod
+    async def pauses(self) -> Sequence[Pause]:
+        """The pauses in force now."""
+
+    @abstractmethod
+    async def snapshot(self, queues: Sequence[str]) -> Snapshot:
+        """Counts and ages of the configured queues, from index ranges, off the writer."""
+
+    @abstractmethod
+    async def probe(self) -> None:
+        """Prove that a write would be durable now; raises `StoreError` when not."""
