@@ -1,0 +1,72 @@
+# Every target does the set-up it needs. CI runs `make test` and nothing else.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+BIN := .venv/bin
+ARGS ?=
+
+# The tests drive the installed program and the tools beside it.
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## make .venv with the program in it, from the locks
+	@sh scripts/setup.sh run
+
+.PHONY: demo
+demo: setup ## a hundred predictions, a flaky model server, one dead letter; ARGS="--help" tells more
+	@$(BIN)/tirelessd demo $(ARGS)
+
+.PHONY: run
+run: setup ## serve examples/tirelessd.yaml, its data in ./data
+	@mkdir -p data
+	@PYTHONPATH=examples $(BIN)/tirelessd serve --config examples/tirelessd.yaml $(ARGS)
+
+.PHONY: test
+test: lint types layers docstrings pytest ## all checks and all tests, as CI runs them; ARGS="-k drain" picks tests
+
+.PHONY: pytest
+pytest: test-setup ## the tests alone
+	@sh scripts/prometheus.sh
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: lint
+lint: test-setup ## ruff's rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+.PHONY: types
+types: test-setup ## mypy, strict
+	$(BIN)/mypy
+
+.PHONY: layers
+layers: test-setup ## the import contracts
+	$(BIN)/lint-imports
+
+.PHONY: docstrings
+docstrings: test-setup ## interrogate
+	$(BIN)/interrogate src
+
+.PHONY: format
+format: test-setup ## format, and mend what ruff can mend
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: lock
+lock: ## renew requirements/*.lock
+	@sh scripts/lock.sh
+
+.PHONY: clean
+clean: ## remove what make has made, except ./data
+	rm -rf .venv .venv-lock .tools .setup.lock dist
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: test-setup
+test-setup:
+	@sh scripts/setup.sh test
