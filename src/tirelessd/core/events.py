@@ -26,6 +26,7 @@ IntakeResult = Literal[
     "internal_error",
 ]
 DrainResult = Literal["finished", "released", "abandoned"]
+PurgeSource = Literal["ttl", "operator"]
 LifecycleState = Literal["starting", "running", "draining", "stopping"]
 
 
@@ -108,10 +109,11 @@ class ItemDied(Event, frozen=True):
 
 
 class ItemCancelled(Event, frozen=True):
-    """A queued item was cancelled by its caller."""
+    """A queued item was cancelled by its caller; `attempts` it had so far in its generation."""
 
     queue: str
     item_id: str
+    attempts: int = 0
 
 
 class ItemsRedriven(Event, frozen=True):
@@ -126,7 +128,7 @@ class DeadItemsPurged(Event, frozen=True):
 
     queue: str
     count: int
-    source: Literal["ttl", "operator"]
+    source: PurgeSource
 
 
 class LeaseLost(Event, frozen=True):
@@ -185,6 +187,19 @@ class StoreHealed(Event, frozen=True):
     """The store works again."""
 
     down_seconds: float
+
+
+class ListenerOpened(Event, frozen=True):
+    """A listener takes connections; `url` is where, without credentials."""
+
+    name: Literal["api", "ops"]
+    url: str
+
+
+class UnconfiguredItemsFound(Event, frozen=True):
+    """The store holds unfinished or dead items of queues that are no longer configured."""
+
+    count: int
 
 
 class LifecycleChanged(Event, frozen=True):
