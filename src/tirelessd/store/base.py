@@ -204,6 +204,8 @@ class Store(ABC):
 
         Never a paused queue's item, one past its deadline, or one leased by someone else. Items that
         lost a lease in this generation come only within `recovered`, which counts toward `limit`.
+        `next_due_in_seconds` speaks only of items that this very call could have claimed: nothing
+        of a paused queue, and of recovered items only when `recovered` was not 0.
         """
 
     @abstractmethod

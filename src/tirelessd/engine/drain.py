@@ -1,0 +1,65 @@
+"""The drain: stop claiming, finish or release, and account for every item that was leased."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tirelessd.core.events import DrainFinished, DrainResult, Emit, ItemDrained
+from tirelessd.engine.attempt import Attempt, Stop
+from tirelessd.engine.pool import Pool
+
+RELEASE_SECONDS: Final = 3.0
+
+
+class Drain:
+    """Brings the pools to rest."""
+
+    def __init__(self, pools: Mapping[str, Pool], emit: Emit) -> None:
+        self._pools = pools
+        self._emit = emit
+        self._leased: Sequence[Attempt] = ()
+
+    def begin(self) -> None:
+        """No claim and no hand-off from now on; what no slot has started is released."""
+        self._leased = self._attempts()
+        for pool in self._pools.values():
+            pool.close()
+
+    async def finish(self, drain_seconds: float) -> Mapping[DrainResult, int]:
+        """Give running attempts their time, release the rest, and say what became of each.
+
+        Returns within `drain_seconds` plus the bound for releasing.
+        """
+        started = asyncio.get_running_loop().time()
+        await self._wait_idle(drain_seconds)
+        for attempt in self._attempts():
+            attempt.stop(Stop.DRAIN)
+        await self._wait_idle(RELEASE_SECONDS)
+        counts = self._account()
+        self._emit(DrainFinished(counts, asyncio.get_running_loop().time() - started))
+        return counts
+
+    def _attempts(self) -> Sequence[Attempt]:
+        return [a for pool in self._pools.values() for a in (*pool.attempts(), *pool.left_behind())]
+
+    async def _wait_idle(self, seconds: float) -> None:
+        """Return when every attempt is settled and its handler has ended, or when time is up."""
+        try:
+            async with asyncio.timeout(seconds):
+                for pool in self._pools.values():
+                    await pool.wait_idle()
+        except TimeoutError:
+            return
+
+    def _account(self) -> Mapping[DrainResult, int]:
+        unsettled = set(self._attempts())
+        counts: dict[DrainResult, int] = {"finished": 0, "released": 0, "abandoned": 0}
+        for attempt in {*self._leased, *unsettled}:
+            result: DrainResult = "released" if attempt.stopped is Stop.DRAIN else "finished"
+            if attempt in unsettled:
+                result = "abandoned"
+            counts[result] += 1
+            self._emit(ItemDrained(attempt.claim.item.queue, attempt.claim.item.id, result))
+        return counts

@@ -1,0 +1,186 @@
+"""The engine: its parts, the order in which they start, and the order in which they stop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from tirelessd.core.clock import Clock
+from tirelessd.core.events import (
+    DrainResult,
+    Emit,
+    LifecycleChanged,
+    LifecycleState,
+    UnexpectedError,
+)
+from tirelessd.core.policy import StoredRetrying, stored_retrying
+from tirelessd.core.queue import QueueConfig, RetryPolicy
+from tirelessd.engine.attempt import AttemptRunner, MakeLogger
+from tirelessd.engine.capacity import Capacity
+from tirelessd.engine.desk import Desk
+from tirelessd.engine.drain import Drain
+from tirelessd.engine.handlers.base import Handler
+from tirelessd.engine.health import Health, StoreWatch
+from tirelessd.engine.intake import Intake
+from tirelessd.engine.pauses import Pauses
+from tirelessd.engine.pool import Pool, PoolReading
+from tirelessd.engine.settler import Settler
+from tirelessd.engine.snapshots import Snapshots, TakenSnapshot
+from tirelessd.engine.supervisor import Supervisor
+from tirelessd.engine.upkeep import Upkeep
+from tirelessd.store.base import Store
+
+POLL_SECONDS: Final = 10.0
+STOP_SECONDS: Final = 2.0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The engine at one moment, read without touching the store."""
+
+    lifecycle: LifecycleState
+    pools: Mapping[str, PoolReading]
+    store_problem: str | None
+    snapshot: TakenSnapshot | None
+    tasks: Mapping[str, int]
+
+
+class Engine:
+    """Everything between acceptance and the end of an item.
+
+    `store` is open already and stays its owner's to close. `handlers` has one for each queue.
+    `source` draws jitter; hand in a seeded one to repeat a run.
+    """
+
+    def __init__(
+        self,
+        queues: Sequence[QueueConfig],
+        handlers: Mapping[str, Handler],
+        store: Store,
+        emit: Emit,
+        clock: Clock,
+        make_logger: MakeLogger,
+        source: random.Random | None = None,
+    ) -> None:
+        self._queues = queues
+        self._handlers = handlers
+        self._store = store
+        self._emit = emit
+        self._clock = clock
+        self._make_logger = make_logger
+        self._lifecycle: LifecycleState = "starting"
+        self._source = source or random.SystemRandom()
+        self._retrying = {q.name: stored_retrying(q.retry, self._source) for q in queues}
+        self._supervisor = Supervisor(emit)
+        self._watch = StoreWatch(emit)
+        self._capacity = Capacity(queues)
+        self._settler = Settler(store, self._watch, self._capacity, emit)
+        self._pools = {config.name: self._pool(config) for config in queues}
+        self._drain = Drain(self._pools, emit)
+        self._pauses = Pauses(store, self._pools)
+        names = [config.name for config in queues]
+        self._snapshots = Snapshots(store, names, clock, self._supervisor)
+        self.intake = Intake(queues, self._pools, store, self._capacity, self._watch, emit)
+        self.desk = Desk(
+            queues, self._pools, store, self._pauses, self._snapshots, self._capacity, emit
+        )
+        self._upkeep = self._make_upkeep()
+
+    def _pool(self, config: QueueConfig) -> Pool:
+        runner = AttemptRunner(
+            config,
+            self._handlers[config.name],
+            self._retrying[config.name],
+            self._supervisor,
+            self._emit,
+            self._make_logger,
+        )
+        return Pool(
+            config,
+            self._store,
+            runner,
+            self._settler,
+            self._watch,
+            self._emit,
+            self._clock,
+            POLL_SECONDS,
+        )
+
+    def _make_upkeep(self) -> Upkeep:
+        fallback: StoredRetrying = stored_retrying(RetryPolicy(), self._source)
+        return Upkeep(
+            self._queues,
+            self._pools,
+            self._retrying,
+            fallback,
+            self._store,
+            self._settler,
+            self._watch,
+            self._pauses,
+            self._snapshots,
+            self._capacity,
+            self._emit,
+        )
+
+    async def start(self) -> None:
+        """Open the handlers, learn what the store holds, obey its pauses, start every loop."""
+        for handler in self._handlers.values():
+            await handler.open()
+        taken = await self._snapshots.fresh()
+        self._capacity.start_from(taken.snapshot.queues)
+        await self._pauses.refresh()
+        for pool in self._pools.values():
+            pool.start(self._supervisor)
+        self._upkeep.start(self._supervisor)
+        self._become("running")
+
+    def begin_drain(self) -> None:
+        """Be unready, claim nothing, hand nothing off; intake goes on until `drain`."""
+        self._become("draining")
+        self._drain.begin()
+
+    async def drain(self, drain_seconds: float) -> Mapping[DrainResult, int]:
+        """Close intake, finish or release every leased item; what became of them, counted."""
+        self.intake.close()
+        return await self._drain.finish(drain_seconds)
+
+    async def stop(self) -> Sequence[str]:
+        """End all loops and close the handlers; names what would not end, all in bounded time."""
+        self._become("stopping")
+        stubborn = await self._supervisor.stop(STOP_SECONDS)
+        for name, handler in self._handlers.items():
+            try:
+                await handler.close()
+            except Exception as error:
+                self._emit(UnexpectedError(f"handler of queue {name}", error))
+        return stubborn
+
+    def health(self) -> Health:
+        """What the probes answer from; never touches the store."""
+        failing: dict[str, str] = {}
+        if self._lifecycle != "running":
+            failing["lifecycle"] = f"the daemon is {self._lifecycle}"
+        if self._watch.problem is not None:
+            failing["store"] = self._watch.problem
+        return Health(
+            lifecycle=self._lifecycle,
+            is_started=self._lifecycle != "starting",
+            failing=failing,
+            dead_tasks=self._supervisor.dead_loops() if self._lifecycle == "running" else (),
+        )
+
+    def status(self) -> Status:
+        """The readings of all parts."""
+        return Status(
+            lifecycle=self._lifecycle,
+            pools={name: pool.reading() for name, pool in self._pools.items()},
+            store_problem=self._watch.problem,
+            snapshot=self._snapshots.last,
+            tasks=self._supervisor.task_counts(),
+        )
+
+    def _become(self, state: LifecycleState) -> None:
+        self._lifecycle = state
+        self._emit(LifecycleChanged(state))

@@ -1,0 +1,27 @@
+"""The pools' side of a hand-off, for items of any queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tirelessd.core.item import Claim
+from tirelessd.engine.pool import Pool
+
+
+class HandingOff:
+    """Implements `store.base.HandOff` over all pools; called by the store when a commit is formed."""
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        self._pools = pools
+
+    def reserve(self, queue: str) -> bool:
+        """Set a slot of the queue aside."""
+        return self._pools[queue].reserve()
+
+    def deliver(self, claim: Claim) -> None:
+        """Start the item on the slot that was set aside."""
+        self._pools[claim.item.queue].deliver(claim, is_handed_off=True)
+
+    def give_back(self, queue: str) -> None:
+        """Free the slot again."""
+        self._pools[queue].give_back()

@@ -1,0 +1,215 @@
+"""Intake: from a caller's submission to an item that is stored durably.
+
+The order of `accept` is the promise: a place in the queue is reserved, the item is committed, and
+only then is anybody told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import uuid_utils
+
+from tirelessd.core.errors import (
+    Draining,
+    KeyConflict,
+    QueueFull,
+    Rejected,
+    StoreError,
+    UnknownQueue,
+)
+from tirelessd.core.events import Emit, ItemAccepted
+from tirelessd.core.item import PRIORITY_DEFAULT, IdempotencyKey, NewItem
+from tirelessd.core.queue import QueueConfig
+from tirelessd.engine.capacity import Capacity
+from tirelessd.engine.health import StoreWatch
+from tirelessd.engine.pool import Pool
+from tirelessd.engine.handing_off import HandingOff
+from tirelessd.store.base import Accepted, Conflicting, Enqueued, Replayed, Store
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What a caller may ask for; `not_before_at` in epoch seconds, `key` unchecked text."""
+
+    delay_seconds: float = 0.0
+    not_before_at: float | None = None
+    priority: int = PRIORITY_DEFAULT
+    deadline_seconds: float | None = None
+    key: str | None = None
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """One item as it came over the wire; header names in lower case."""
+
+    payload: bytes
+    content_type: str
+    headers: Mapping[str, str] = {}
+    options: Options = Options()
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+
+class Intake:
+    """Accepts items into configured queues until it is closed."""
+
+    def __init__(
+        self,
+        queues: Sequence[QueueConfig],
+        pools: Mapping[str, Pool],
+        store: Store,
+        capacity: Capacity,
+        watch: StoreWatch,
+        emit: Emit,
+    ) -> None:
+        self._queues = {config.name: config for config in queues}
+        self._pools = pools
+        self._store = store
+        self._capacity = capacity
+        self._watch = watch
+        self._emit = emit
+        self._hand_off = HandingOff(pools)
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Refuse everything new from now on; replays are still answered."""
+        self._is_closed = True
+
+    def queue(self, name: str) -> QueueConfig:
+        """The configured queue; raises `UnknownQueue`."""
+        try:
+            return self._queues[name]
+        except KeyError:
+            raise UnknownQueue(name) from None
+
+    def retry_after_seconds(self, queue: str | None) -> int:
+        """When a refused caller should come again, from the rate at which items end."""
+        return self._capacity.retry_after_seconds(queue)
+
+    async def accept(self, queue: str, submission: Submission) -> Accepted | Replayed:
+        """Store one item durably, or answer with the one that its key already stands for.
+
+        Raises `UnknownQueue`, `Draining`, `QueueFull`, `KeyConflict` or a `StoreError`.
+        """
+        (answer,) = await self.accept_slice(queue, (submission,))
+        if isinstance(answer, Rejected):
+            raise answer
+        return answer
+
+    async def accept_slice(
+        self, queue: str, submissions: Sequence[Submission]
+    ) -> Sequence[Accepted | Replayed | Rejected]:
+        """Store items in one commit; answers in their order.
+
+        What does not fit any more is refused item by item, the first ones come in. A `StoreError`
+        concerns the whole slice.
+        """
+        config = self.queue(queue)
+        items = [new_item(config, submission) for submission in submissions]
+        places = 0 if self._is_closed else self._capacity.reserve(queue, len(items))
+        stored = await self._store_items(queue, items[:places], places)
+        refused = await self._refuse(config, items[places:]) if places < len(items) else ()
+        return [*map(answered, items, stored), *refused]
+
+    async def _store_items(
+        self, queue: str, items: Sequence[NewItem], places: int
+    ) -> Sequence[Enqueued]:
+        if not items:
+            return ()
+        accepted = 0
+        try:
+            stored = await self._store.enqueue(items, self._hand_off)
+            accepted = sum(isinstance(one, Accepted) for one in stored)
+        except StoreError as error:
+            self._watch.failed(error)
+            raise
+        finally:
+            self._capacity.give_back(queue, places - accepted)
+        self._watch.worked()
+        self._announce(queue, items, stored)
+        return stored
+
+    def _announce(self, queue: str, items: Sequence[NewItem], stored: Sequence[Enqueued]) -> None:
+        """Tell the observers, and the pool what it should look for."""
+        soonest: float | None = None
+        for item, one in zip(items, stored, strict=True):
+            if not isinstance(one, Accepted):
+                continue
+            self._emit(ItemAccepted(queue, item.id, len(item.payload), one.is_handed_off))
+            if not one.is_handed_off:
+                soonest = (
+                    one.due_in_seconds if soonest is None else min(soonest, one.due_in_seconds)
+                )
+        if soonest is not None:
+            self._pools[queue].expect(soonest)
+
+    async def _refuse(
+        self, config: QueueConfig, items: Sequence[NewItem]
+    ) -> Sequence[Accepted | Replayed | Rejected]:
+        """Refuse items for which there is no place, except those that were accepted before."""
+        reason = Draining() if self._is_closed else QueueFull(config.name, config.capacity_items)
+        known: Sequence[Replayed | Conflicting | None] = [None] * len(items)
+        if any(item.key is not None for item in items):
+            known = await self._store.find_keys(items)
+        return [
+            reason if one is None else answered(item, one)
+            for item, one in zip(items, known, strict=True)
+        ]
+
+
+def new_item(config: QueueConfig, submission: Submission) -> NewItem:
+    """The item to store: a fresh id, the queue's defaults filled in, only allowed headers."""
+    options = submission.options
+    deadline_seconds = options.deadline_seconds
+    return NewItem(
+        id=str(uuid_utils.uuid7()),
+        queue=config.name,
+        payload=submission.payload,
+        content_type=submission.content_type,
+        deadline_seconds=config.retry.deadline_seconds
+        if deadline_seconds is None
+        else deadline_seconds,
+        headers=allowed_headers(config, submission.headers),
+        priority=options.priority,
+        delay_seconds=options.delay_seconds,
+        not_before_at=options.not_before_at,
+        key=idempotency_key(config, submission) if options.key is not None else None,
+        traceparent=submission.traceparent,
+        tracestate=submission.tracestate,
+    )
+
+
+def allowed_headers(config: QueueConfig, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The caller's headers that the queue forwards."""
+    if not config.forward_headers:
+        return {}
+    return {name: headers[name] for name in config.forward_headers if name in headers}
+
+
+def idempotency_key(config: QueueConfig, submission: Submission) -> IdempotencyKey | None:
+    """The key with the fingerprint of body, content type and options; trace context is left out."""
+    options = submission.options
+    if options.key is None:
+        return None
+    described = msgspec.json.encode(
+        (
+            submission.content_type,
+            options.delay_seconds,
+            options.not_before_at,
+            options.priority,
+            options.deadline_seconds,
+        )
+    )
+    digest = hashlib.sha256(len(described).to_bytes(8, "big"))
+    digest.update(described)
+    digest.update(submission.payload)
+    return IdempotencyKey(options.key, digest.digest(), config.idempotency_seconds)
+
+
+def answered(item: NewItem, stored: Enqueued) -> Accepted | Replayed | Rejected:
+    """The store's answer as intake gives it: a conflict of keys is a refusal."""
+    if isinstance(stored, Conflicting):
+        assert item.key is not None
+        return KeyConflict(item.key.text, stored.id)
+    return stored

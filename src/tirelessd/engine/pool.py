@@ -1,0 +1,345 @@
+"""The pool of one queue: slots, the async queue in front of them, and the loop that claims for them.
+
+No item is leased without a slot set aside for it, so the `asyncio.Queue` holds at most as many
+attempts as there are slots and nobody ever waits in it. Three ways lead there: a hand-off from
+intake, the refill that a settlement brings along, and the claim loop for all the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from tirelessd.core.clock import Clock
+from tirelessd.core.errors import StoreError
+from tirelessd.core.events import ClaimFinished, Emit, ItemClaimed, LeaseLost
+from tirelessd.core.item import Claim
+from tirelessd.core.queue import QueueConfig
+from tirelessd.engine.attempt import Attempt, AttemptRunner, Stop
+from tirelessd.engine.health import StoreWatch
+from tirelessd.engine.settler import Settler
+from tirelessd.engine.supervisor import Supervisor
+from tirelessd.store.base import Claimed, Store
+
+RENEWALS_PER_LEASE: Final = 3
+RENEWAL_JITTER: Final = 0.1
+
+
+class PoolReading(msgspec.Struct, frozen=True):
+    """A pool at one moment; instants are host epoch seconds, 0 for never."""
+
+    slots: int
+    busy: int
+    stuck: int
+    is_paused: bool
+    unfinished_seconds: float
+    longest_running_seconds: float
+    last_claim_at: float
+    last_progress_at: float
+
+
+class Pool:
+    """The slots of one queue. Everything here runs in the event loop's thread."""
+
+    def __init__(
+        self,
+        config: QueueConfig,
+        store: Store,
+        runner: AttemptRunner,
+        settler: Settler,
+        watch: StoreWatch,
+        emit: Emit,
+        clock: Clock,
+        poll_seconds: float,
+    ) -> None:
+        self.config = config
+        self._store = store
+        self._runner = runner
+        self._settler = settler
+        self._watch = watch
+        self._emit = emit
+        self._clock = clock
+        self._poll_seconds = poll_seconds
+        self._free = config.slots
+        self._queue: asyncio.Queue[Attempt] = asyncio.Queue(config.slots)
+        self._attempts: dict[int, Attempt] = {}
+        self._left_behind: set[Attempt] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._recovered = 0
+        self._next_due_at = 0.0
+        self._wake = asyncio.Event()
+        self._is_paused = False
+        self._is_closed = False
+        self._last_claim_at = 0.0
+        self._last_progress_at = 0.0
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Start the slots, the claim loop and the renewal of leases."""
+        name = self.config.name
+        for number in range(self.config.slots):
+            supervisor.start_loop(f"slot {name} {number}", self._slot_loop)
+        supervisor.start_loop(f"claim {name}", self._claim_loop)
+        supervisor.start_loop(f"renew {name}", self._renew_loop)
+
+    # --- a slot's life -------------------------------------------------------
+
+    async def _slot_loop(self) -> None:
+        while True:
+            attempt: Attempt | None = await self._queue.get()
+            try:
+                while attempt is not None:
+                    attempt = await self._attempt(attempt)
+            finally:
+                self._free_slot()
+
+    async def _attempt(self, attempt: Attempt) -> Attempt | None:
+        """Run, settle, and go on with the item that the settlement brought along, if any."""
+        try:
+            decision = await self._runner.decide(attempt)
+            duration_seconds = attempt.running_seconds(asyncio.get_running_loop().time())
+            if decision is None:
+                await self._end_stopped(attempt, duration_seconds)
+                return None
+            settled = await self._settler.settle(
+                attempt.claim,
+                decision,
+                duration_seconds=duration_seconds,
+                lease_seconds=self.config.lease_seconds,
+                refill=self._wants_refill(attempt),
+            )
+            self._last_progress_at = self._clock.wall()
+        finally:
+            self._forget(attempt)
+            self._note_idle()
+        await self._wait_ended(attempt)
+        return self._admit(settled.refill) if settled.refill is not None else None
+
+    async def _wait_ended(self, attempt: Attempt) -> None:
+        """A settled attempt whose handler has not ended keeps its slot."""
+        if attempt.left_behind is None:
+            return
+        try:
+            await self._runner.wait_ended(attempt)
+        finally:
+            self._left_behind.discard(attempt)
+            self._note_idle()
+
+    async def _end_stopped(self, attempt: Attempt, duration_seconds: float) -> None:
+        """A drained item goes back to the store; a lost lease leaves nothing to write."""
+        if attempt.stopped is Stop.DRAIN:
+            is_started = attempt.started_at is not None
+            await self._settler.release(
+                attempt.claim, duration_seconds=duration_seconds, is_started=is_started
+            )
+
+    def _wants_refill(self, attempt: Attempt) -> bool:
+        """Whether the freed slot may take the next item along; one left behind is not free yet."""
+        return self.is_open and attempt.left_behind is None and self._is_something_due()
+
+    # --- leases on their way in ----------------------------------------------
+
+    def reserve(self) -> bool:
+        """Set a slot aside for a hand-off; not while an older item is due, which goes first."""
+        if not self.is_open or self._free == 0 or self._is_something_due():
+            return False
+        self._free -= 1
+        return True
+
+    def give_back(self) -> None:
+        """A reserved slot was not needed."""
+        self._free_slot()
+
+    def deliver(self, claim: Claim, *, is_handed_off: bool) -> None:
+        """Give a claim to the slot that was set aside for it."""
+        self._queue.put_nowait(self._admit(claim, is_handed_off=is_handed_off))
+
+    def _admit(self, claim: Claim, *, is_handed_off: bool = False) -> Attempt:
+        attempt = Attempt(claim)
+        self._attempts[claim.lease.token] = attempt
+        self._idle.clear()
+        self._recovered += claim.lost_leases > 0
+        item = claim.item
+        self._emit(
+            ItemClaimed(item.queue, item.id, claim.attempt, claim.waited_seconds, is_handed_off)
+        )
+        if not self.is_open:
+            attempt.stop(Stop.DRAIN)
+        return attempt
+
+    def _forget(self, attempt: Attempt) -> None:
+        """The attempt is settled: its lease is gone, its slot may not be free yet."""
+        del self._attempts[attempt.claim.lease.token]
+        if attempt.left_behind is not None:
+            self._left_behind.add(attempt)
+        if attempt.claim.lost_leases:
+            self._recovered -= 1
+            self.expect(0.0)
+
+    def _note_idle(self) -> None:
+        if not self._attempts and not self._left_behind:
+            self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Return once nothing is leased here and every handler has ended."""
+        await self._idle.wait()
+
+    def _free_slot(self) -> None:
+        self._free += 1
+        if self._free == 1:
+            self._wake.set()
+
+    # --- claiming ------------------------------------------------------------
+
+    def expect(self, due_in_seconds: float) -> None:
+        """Somebody stored an item that falls due then: look for it in time."""
+        due_at = asyncio.get_running_loop().time() + due_in_seconds
+        if due_at < self._next_due_at:
+            self._next_due_at = due_at
+            self._wake.set()
+
+    def _is_something_due(self) -> bool:
+        return self._next_due_at <= asyncio.get_running_loop().time()
+
+    async def _claim_loop(self) -> None:
+        while not self._is_closed:
+            await self._watch.wait_up()
+            seconds = self._seconds_until_claim()
+            if seconds == 0:
+                await self._claim()
+                continue
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                # Nothing was announced: look all the same, others may share the store.
+                self._next_due_at = 0.0
+
+    def _seconds_until_claim(self) -> float | None:
+        """0 for now; None when only a wake-up can change anything."""
+        if not self.is_open or self._free == 0:
+            return None
+        until_due = self._next_due_at - asyncio.get_running_loop().time()
+        return max(0.0, min(until_due, self._poll_seconds))
+
+    async def _claim(self) -> None:
+        """Ask the store for as many items as there are free slots."""
+        limit, self._free, self._next_due_at = self._free, 0, math.inf
+        granted = 0
+        try:
+            claimed = await self._store.claim(
+                self.config.name,
+                limit,
+                self.config.lease_seconds,
+                recovered=int(not self._recovered),
+            )
+            granted = self._take(claimed, limit)
+        except StoreError as error:
+            self._next_due_at = 0.0
+            self._watch.failed(error)
+            self._emit(ClaimFinished(self.config.name, None))
+        finally:
+            self._free += limit - granted
+            if self._free:
+                self._wake.set()
+
+    def _take(self, claimed: Claimed, limit: int) -> int:
+        self._last_claim_at = self._clock.wall()
+        self._emit(ClaimFinished(self.config.name, len(claimed.claims)))
+        for claim in claimed.claims:
+            self.deliver(claim, is_handed_off=False)
+        if len(claimed.claims) == limit:
+            self.expect(0.0)
+        elif claimed.next_due_in_seconds is not None:
+            self.expect(claimed.next_due_in_seconds)
+        return len(claimed.claims)
+
+    # --- keeping leases ------------------------------------------------------
+
+    async def _renew_loop(self) -> None:
+        """Renew until the settlement is answered; a refused renewal ends the attempt."""
+        while True:
+            jitter = 1.0 - random.random() * RENEWAL_JITTER  # noqa: S311  (not for secrets)
+            await asyncio.sleep(self.config.lease_seconds / RENEWALS_PER_LEASE * jitter)
+            if self._attempts:
+                await self._renew(list(self._attempts.values()))
+
+    async def _renew(self, attempts: Sequence[Attempt]) -> None:
+        leases = [attempt.claim.lease for attempt in attempts]
+        try:
+            held = await self._store.renew(leases, self.config.lease_seconds)
+        except StoreError as error:
+            self._watch.failed(error)
+            return
+        for attempt, is_held in zip(attempts, held, strict=True):
+            if not is_held and attempt.claim.lease.token in self._attempts:
+                self._lose(attempt)
+
+    def _lose(self, attempt: Attempt) -> None:
+        item = attempt.claim.item
+        self._emit(LeaseLost(item.queue, item.id, attempt.claim.attempt))
+        attempt.stop(Stop.LEASE_LOST)
+
+    # --- pausing and draining ------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether items may be claimed or handed off."""
+        return not (self._is_paused or self._is_closed) and self._watch.is_up
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether an operator has paused the queue."""
+        return self._is_paused
+
+    def set_paused(self, is_paused: bool) -> None:
+        """Stop or allow claims; what no slot has started yet is released, what runs goes on."""
+        if is_paused == self._is_paused:
+            return
+        self._is_paused = is_paused
+        if is_paused:
+            self.stop_unstarted()
+        else:
+            self.expect(0.0)
+            self._wake.set()
+
+    def close(self) -> None:
+        """Claim no more, for good: the drain has begun."""
+        self._is_closed = True
+        self._wake.set()
+        self.stop_unstarted()
+
+    def stop_unstarted(self) -> None:
+        """Have every attempt that has not begun released by its slot."""
+        for attempt in self._attempts.values():
+            if attempt.started_at is None:
+                attempt.stop(Stop.DRAIN)
+
+    def attempts(self) -> list[Attempt]:
+        """The attempts between delivery and the answer to their settlement."""
+        return list(self._attempts.values())
+
+    def left_behind(self) -> list[Attempt]:
+        """The attempts that are settled, but whose handler has not ended."""
+        return list(self._left_behind)
+
+    def reading(self) -> PoolReading:
+        """The pool as it stands."""
+        now = asyncio.get_running_loop().time()
+        running = [attempt.running_seconds(now) for attempt in self._attempts.values()]
+        return PoolReading(
+            slots=self.config.slots,
+            busy=self.config.slots - self._free,
+            stuck=sum(attempt.is_stuck for attempt in self._left_behind),
+            is_paused=self._is_paused,
+            unfinished_seconds=sum(running),
+            longest_running_seconds=max(running, default=0.0),
+            last_claim_at=self._last_claim_at,
+            last_progress_at=self._last_progress_at,
+        )

@@ -1,0 +1,148 @@
+"""The one line on which every attempt ends: settle the decision, then tell what happened.
+
+A normal end, a timeout, an exception and a lost lease all come here with a `Decision`. What cannot
+be written is settled again with the same token until it is written or refused: the caller keeps its
+slot, and claims stop meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import tenacity
+
+from tirelessd.core.decision import Complete, Decision, GiveUpBecause, RetryAfter, Settlement
+from tirelessd.core.errors import StoreError
+from tirelessd.core.events import (
+    AttemptFinished,
+    Emit,
+    ItemDied,
+    ItemSucceeded,
+    LateCompletion,
+)
+from tirelessd.core.item import Claim
+from tirelessd.core.outcome import Failure, Outcome, Reason
+from tirelessd.engine.capacity import Capacity
+from tirelessd.engine.health import StoreWatch
+from tirelessd.store.base import Settled, Store
+
+T = TypeVar("T")
+
+RETRY_INITIAL_SECONDS: Final = 0.05
+RETRY_CAP_SECONDS: Final = 1.0
+DRAINED: Final = Failure(Reason.DRAIN, "the daemon is draining; the attempt is not counted")
+
+
+class Settler:
+    """Writes decisions through leases and emits the events that follow."""
+
+    def __init__(self, store: Store, watch: StoreWatch, capacity: Capacity, emit: Emit) -> None:
+        self._store = store
+        self._watch = watch
+        self._capacity = capacity
+        self._emit = emit
+
+    async def settle(
+        self,
+        claim: Claim,
+        decision: Decision,
+        *,
+        duration_seconds: float,
+        lease_seconds: float,
+        refill: bool = False,
+    ) -> Settled:
+        """Write a decision; returns once it is durable, or refused because the lease was lost."""
+        settlement = Settlement(
+            claim.lease, decision, claim.generation, claim.attempt, duration_seconds, refill
+        )
+        settled = await self._settle_once(settlement, lease_seconds)
+        self._tell(claim, decision, duration_seconds, is_held=settled.is_held)
+        return settled
+
+    async def _settle_once(self, settlement: Settlement, lease_seconds: float) -> Settled:
+        try:
+            (settled,) = await self._store.settle((settlement,), lease_seconds)
+        except StoreError as error:
+            self._watch.failed(error)
+            (settled,) = await self._until_answered(
+                lambda: self._store.settle((settlement,), lease_seconds)
+            )
+        return settled
+
+    async def release(self, claim: Claim, *, duration_seconds: float, is_started: bool) -> bool:
+        """Hand the item back un-attempted; whether the lease still held."""
+        (is_held,) = await self._until_answered(lambda: self._store.release((claim.lease,)))
+        if is_started and is_held:
+            self._emit(
+                AttemptFinished(
+                    claim.item.queue,
+                    claim.item.id,
+                    claim.attempt,
+                    claim.generation,
+                    Outcome.RELEASED,
+                    duration_seconds,
+                    DRAINED,
+                )
+            )
+        return is_held
+
+    async def _until_answered(self, write: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Repeat a write until the store answers, with tenacity's own sleep: this wait is short."""
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(StoreError),
+            wait=tenacity.wait_random_exponential(RETRY_INITIAL_SECONDS, RETRY_CAP_SECONDS),
+            before_sleep=self._report,
+        )
+        answer: T = await retrying(write)
+        self._watch.worked()
+        return answer
+
+    def _report(self, state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, StoreError):
+            self._watch.failed(error)
+
+    def _tell(
+        self, claim: Claim, decision: Decision, duration_seconds: float, *, is_held: bool
+    ) -> None:
+        item = claim.item
+        if not is_held:
+            self._emit(LateCompletion(item.queue, item.id, claim.attempt))
+            return
+        self._emit(attempt_finished(claim, decision, duration_seconds))
+        age_seconds = claim.age_seconds + duration_seconds
+        if isinstance(decision, Complete):
+            self._capacity.end(item.queue)
+            self._emit(ItemSucceeded(item.queue, item.id, claim.attempt, age_seconds))
+        elif isinstance(decision, GiveUpBecause):
+            self._capacity.end(item.queue)
+            self._emit(
+                ItemDied(
+                    item.queue,
+                    item.id,
+                    claim.attempt,
+                    age_seconds,
+                    decision.reason,
+                    decision.failure,
+                )
+            )
+
+
+def attempt_finished(claim: Claim, decision: Decision, duration_seconds: float) -> AttemptFinished:
+    """The event of an attempt whose settlement held."""
+    outcome, failure, retry_in_seconds = Outcome.SUCCESS, None, None
+    if isinstance(decision, RetryAfter):
+        outcome, failure, retry_in_seconds = Outcome.RETRY, decision.failure, decision.seconds
+    elif isinstance(decision, GiveUpBecause):
+        outcome, failure = Outcome.GIVE_UP, decision.failure
+    return AttemptFinished(
+        claim.item.queue,
+        claim.item.id,
+        claim.attempt,
+        claim.generation,
+        outcome,
+        duration_seconds,
+        failure,
+        retry_in_seconds,
+    )
