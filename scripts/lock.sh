@@ -15,7 +15,7 @@ fi
 
 compile() {
     .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --only-binary :all: \
-        --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' "$@"
+        --generate-hashes --custom-compile-command 'make lock' "$@"
 }
 
 compile pyproject.toml --extra test --group build --upgrade -o requirements/test.lock

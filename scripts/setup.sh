@@ -36,12 +36,12 @@ make_venv() {
 
 install() {
     # Wheels only: building one from source would fetch build tools that no lock names.
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input \
         --require-hashes --only-binary :all: "$@"
 }
 
 install_project() {
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+    .venv/bin/python -m pip install -qq --disable-pip-version-check --no-input \
         --no-deps --no-build-isolation --editable .
 }
 
