@@ -1,0 +1,202 @@
+"""The kinds of value that settings have: names, addresses, digests, text that may be in a file."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+)
+
+YEAR_SECONDS: Final = 31_536_000
+SECRET_FILE_BYTES: Final = 65_536
+
+# Headers that say where a body ends, or that belong to one connection: forwarding one would cut a
+# payload short or be a way in (RFC 9110 section 7.6.1, RFC 9112 section 6).
+FRAMING_HEADERS: Final = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+OWN_HEADERS: Final = frozenset({"idempotency-key", "traceparent", "tracestate"})
+
+
+class SettingsModel(BaseModel):
+    """The root of all sections: unknown keys are errors, types are exact, values are frozen."""
+
+    model_config = ConfigDict(
+        allow_inf_nan=False,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+
+class MayBeInFile(BeforeValidator):
+    """Marks text that may also be given as `{file: /path}`, as orchestrators hand out secrets."""
+
+
+def text_or_file(value: Any) -> Any:
+    """The text itself, or the named file's without its last line end; raises `ValueError`."""
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {"file"} or not isinstance(value["file"], str):
+        raise ValueError("must be text, or {file: /path/to/a/file}")
+    return _text_of_file(value["file"])
+
+
+def _text_of_file(path: str) -> str:
+    try:
+        with open(path, "rb") as stream:  # noqa: PTH123  (a null byte in a Path raises elsewhere)
+            content = stream.read(SECRET_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a path"
+        raise ValueError(f"its file {path!r} cannot be read: {reason}") from None
+    if len(content) > SECRET_FILE_BYTES:
+        raise ValueError(f"its file {path!r} is larger than {SECRET_FILE_BYTES} bytes")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"its file {path!r} is not UTF-8 text") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def queue_name(name: str) -> str:
+    """The name, if it is fit for URLs, labels and files alike."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", name):
+        raise ValueError(
+            "must be 1 to 63 lower-case letters, digits, '-', '_' or '.', no sign first"
+        )
+    return name
+
+
+def label(text: str) -> str:
+    """The text, if it is a short name for people and logs."""
+    if not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._-]{0,62}", text):
+        raise ValueError("must be 1 to 63 letters, digits, '.', '_' or '-', no sign first")
+    return text
+
+
+def host_name(text: str) -> str:
+    """The text, if it can be an address or a host name; whether it resolves is seen at start."""
+    if not re.fullmatch(r"[0-9A-Za-z:][0-9A-Za-z.:%_-]{0,252}", text):
+        raise ValueError("must be an IP address or a host name")
+    return text
+
+
+def http_url(url: str) -> str:
+    """The URL, if it is absolute, http or https, and carries no credentials."""
+    try:
+        parts = urlsplit(url)
+        has_host, _ = bool(parts.hostname), parts.port
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if parts.scheme not in ("http", "https") or not has_host or not url.isprintable():
+        raise ValueError("must be an absolute http:// or https:// URL")
+    if " " in url or parts.fragment:
+        raise ValueError("must be a URL without spaces and without a fragment")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not carry credentials: put them into headers.authorization")
+    return url
+
+
+def shown_url(url: str) -> str:
+    """The URL as people may see it: a query may hold a key."""
+    path, mark, _ = url.partition("?")
+    return f"{path}?{'*' * 10}" if mark else path
+
+
+def function_path(text: str) -> str:
+    """The text, if it is `package.module:function`."""
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*", text):
+        raise ValueError("must be package.module:function")
+    return text
+
+
+def error_name(value: Any) -> int | str:
+    """The value, if it is an HTTP status or the name of an exception type."""
+    if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", value):
+        return value
+    raise ValueError("must be a status from 100 to 599 or the name of an exception type")
+
+
+def header_name(name: str) -> str:
+    """The header's name in lower case, if it is one (RFC 9110 section 5.6.2)."""
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,255}", name):
+        raise ValueError("must be a header name")
+    return name.lower()
+
+
+def free_header_name(name: str) -> str:
+    """The header's name in lower case, if the daemon does not set that header itself."""
+    lower = header_name(name)
+    is_ours = lower in OWN_HEADERS or lower.startswith(("tirelessd-", "proxy-"))
+    if is_ours or lower in FRAMING_HEADERS:
+        raise ValueError(f"must not name {lower}: that one is set by the daemon or by HTTP itself")
+    return lower
+
+
+def forwarded_header_name(name: str) -> str:
+    """The header's name in lower case, if a caller's may be passed on: credentials stay here."""
+    lower = free_header_name(name)
+    if lower in ("authorization", "cookie"):
+        raise ValueError(f"must not name {lower}: a caller's credentials are for the daemon alone")
+    return lower
+
+
+def header_value(value: SecretStr) -> SecretStr:
+    """The value, if it can stand in one header line (RFC 9110 section 5.5)."""
+    text = value.get_secret_value()
+    if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", text) or text != text.strip():
+        raise ValueError("must be one line of Latin-1 text, without space at its ends")
+    return value
+
+
+def sha256_hex(value: SecretStr) -> SecretStr:
+    """The digest in lower case, if it is 64 hexadecimal digits."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", value.get_secret_value()):
+        raise ValueError("must be the 64 hexadecimal digits of a SHA-256")
+    return SecretStr(value.get_secret_value().lower())
+
+
+def store_url(url: str) -> str:
+    """The URL, if it names a file for the embedded store; not echoed, it may hold a password."""
+    if url.startswith(("postgresql:", "postgres:")):
+        raise ValueError(
+            "this build has the embedded store only; use sqlite:///path/to/tirelessd.db"
+        )
+    if not re.fullmatch(r"sqlite:(///|(?!/))[^?#\x00]*[^?#\x00/]", url) or ":memory:" in url:
+        raise ValueError(
+            "must be sqlite:///absolute/path/to/file.db or sqlite:./relative/path/to/file.db"
+        )
+    return url
+
+
+Seconds = Annotated[float, Field(gt=0, le=10 * YEAR_SECONDS)]
+FromMayBeInFile = MayBeInFile(text_or_file)
+SecretText = Annotated[SecretStr, FromMayBeInFile]
+HttpUrl = Annotated[str, AfterValidator(http_url), PlainSerializer(shown_url, when_used="json")]
+QueueName = Annotated[str, AfterValidator(queue_name)]
+StoreUrl = Annotated[str, FromMayBeInFile, AfterValidator(store_url)]

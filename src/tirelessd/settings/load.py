@@ -1,0 +1,29 @@
+"""From a file and the environment to settings, or to the full list of what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tirelessd.settings.document import read_document
+from tirelessd.settings.explain import problems_of
+from tirelessd.settings.model import Settings
+from tirelessd.settings.problems import Contradictions, SettingsError
+
+
+def load(path: Path) -> Settings:
+    """The settings of a YAML file with the environment over them; raises `SettingsError`."""
+    return parse(read_document(path))
+
+
+def parse(document: Mapping[str, Any]) -> Settings:
+    """The settings of plain values with the environment over them; raises `SettingsError`."""
+    try:
+        return Settings(**document)
+    except ValidationError as error:
+        raise SettingsError(problems_of(Settings, error)) from None
+    except Contradictions as error:
+        raise SettingsError(error.problems) from None

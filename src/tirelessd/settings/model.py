@@ -1,0 +1,253 @@
+"""The knobs of the daemon as a whole; those of a queue stand in `queue`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from tirelessd.core.queue import QueueConfig
+from tirelessd.settings.environment import EnvironmentSource
+from tirelessd.settings.kinds import (
+    QueueName,
+    SecretText,
+    SettingsModel,
+    StoreUrl,
+    host_name,
+    label,
+    sha256_hex,
+)
+from tirelessd.settings.problems import Contradictions, Problem
+from tirelessd.settings.queue import QueueSettings
+
+Host = Annotated[str, AfterValidator(host_name)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+PRE_DRAIN_SECONDS = 5.0
+LIVE_TOKENS = 2
+
+
+class ListenerSettings(SettingsModel):
+    """Where a listener binds."""
+
+    host: Host = "127.0.0.1"
+    """The address or host name to bind. Loopback, so that nothing is open by accident."""
+
+    port: Port
+    """The TCP port; 0 takes any free one."""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
+class ApiSettings(ListenerSettings):
+    """The listener of the intake and the read API."""
+
+    port: Port = 8080
+    """The TCP port; 0 takes any free one. 8080 is where people look for HTTP."""
+
+
+class OpsSettings(ListenerSettings):
+    """The listener of metrics and probes, which asks for no token."""
+
+    port: Port = 9090
+    """The TCP port; 0 takes any free one. Its own, so that a network policy can tell them apart."""
+
+
+class LogSettings(SettingsModel):
+    """What is logged, and how it looks."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is written. At info an item that succeeds at once leaves no line, one
+    that fails does."""
+
+    format: Literal["auto", "console", "json"] = "auto"
+    """Lines for people or for machines; auto is console on a terminal and JSON elsewhere."""
+
+
+class LimitsSettings(SettingsModel):
+    """How much of anything one caller may ask for; beyond it the answer is a problem document."""
+
+    body_bytes: Annotated[int, Field(ge=1, le=268_435_456)] = 1_048_576
+    """The largest payload of one item. A mebibyte fits any prediction; larger things belong into an
+    object store, with their address in the item."""
+
+    batch_lines: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """The most lines of one batch; a commit takes 1 000, so this bounds the wait for the answer."""
+
+    batch_bytes: Annotated[int, Field(ge=1, le=1_073_741_824)] = 33_554_432
+    """The largest body of one batch. 32 MiB are held in memory while they are stored."""
+
+    connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """The most connections at once. Each costs a descriptor and some tens of kilobytes."""
+
+    header_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
+    """How long a caller may take to send its headers. Honest ones take milliseconds; a dripping one
+    must not hold a connection."""
+
+    body_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30.0
+    """How long a caller may take to send its body: enough for a full batch at 10 Mbit/s."""
+
+
+class TokenSettings(SettingsModel):
+    """One bearer token, known by its digest only."""
+
+    name: Annotated[str, AfterValidator(label)]
+    """Whose it is; for people. Two tokens of one name may live at once, so that one can replace the
+    other without a gap."""
+
+    sha256: Annotated[SecretText, AfterValidator(sha256_hex)]
+    """The SHA-256 of the token, in hexadecimal; may be given as `{file: /path}`. The token itself
+    should be random, of 128 bits or more."""
+
+    scopes: Annotated[
+        tuple[Literal["submit", "read", "operate"], ...], Field(strict=False, min_length=1)
+    ]
+    """What it may do: `submit` items and cancel them, `read`, `operate` (pause, resume, redrive,
+    purge). No default: rights are given on purpose."""
+
+    queues: Annotated[tuple[QueueName, ...], Field(strict=False, min_length=1)] | None = None
+    """The queues it may touch; left out, all of them."""
+
+
+class AuthSettings(SettingsModel):
+    """Who may call the API."""
+
+    tokens: Annotated[tuple[TokenSettings, ...], Field(strict=False, max_length=1_000)] = ()
+    """The bearer tokens. Without any the API binds loopback only, unless `auth` is `none`."""
+
+
+def _auth_tag(value: Any) -> str:
+    return "none" if isinstance(value, str) else "tokens"
+
+
+Auth = Annotated[
+    Annotated[Literal["none"], Tag("none")] | Annotated[AuthSettings, Tag("tokens")],
+    Discriminator(_auth_tag),
+]
+
+
+def _pre_drain_seconds(data: dict[str, Any]) -> float:
+    return 0.0 if data["api"].is_loopback else PRE_DRAIN_SECONDS
+
+
+class Settings(BaseSettings):
+    """The whole configuration: the given values with the environment laid over them."""
+
+    model_config = SettingsConfigDict(**SettingsModel.model_config)  # type: ignore[typeddict-item]  # a subset
+
+    store: StoreUrl
+    """Where items are kept: `sqlite:///absolute/path.db`, or `sqlite:./relative/path.db`; may be
+    given as `{file: /path}`. No default: data belongs where somebody wants it."""
+
+    api: ApiSettings = ApiSettings()
+    """The listener of the intake and the read API."""
+
+    ops: OpsSettings = OpsSettings()
+    """The listener of metrics and probes."""
+
+    pre_drain_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
+        default_factory=_pre_drain_seconds
+    )
+    """How long, after the signal to stop, intake still answers 202 while load balancers learn of
+    it. By default 5, which is what endpoints take to leave a cluster's rotation, and 0 when the API
+    listens on loopback, where nobody balances."""
+
+    drain_seconds: Annotated[float, Field(ge=0, le=3_600)] = 30.0
+    """How long running attempts get to finish at shutdown; the rest are released. As long as an
+    attempt may take by default."""
+
+    log: LogSettings = LogSettings()
+    """What is logged, and how it looks."""
+
+    limits: LimitsSettings = LimitsSettings()
+    """How much of anything one caller may ask for."""
+
+    auth: Auth = AuthSettings()
+    """Who may call the API: its tokens, or the word `none` to serve everybody who can connect."""
+
+    queues: Annotated[dict[QueueName, QueueSettings], Field(min_length=1, max_length=1_000)]
+    """The queues by name; they exist only by being named here. A name has 1 to 63 lower-case
+    letters, digits, `-`, `_` or `.`, the first a letter or digit."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """One source: the given values with the environment laid over them."""
+        del env_settings, dotenv_settings, file_secret_settings
+        given = init_settings.init_kwargs if isinstance(init_settings, InitSettingsSource) else {}
+        return (EnvironmentSource(settings_cls, given),)
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        problems = [*self._contradictions()]
+        if problems:
+            raise Contradictions(problems)
+        return self
+
+    @property
+    def store_path(self) -> Path:
+        """The embedded store's file."""
+        path = self.store.removeprefix("sqlite:")
+        return Path(f"/{path.lstrip('/')}" if path.startswith("/") else path)
+
+    @property
+    def queue_configs(self) -> tuple[QueueConfig, ...]:
+        """The queues as the layers below know them."""
+        return tuple(queue.config(name) for name, queue in self.queues.items())
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The effective values as people may see them: plain data, every secret masked."""
+        return self.model_dump(mode="json")
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve digits that tell one configuration from another; secrets have no part in them."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def _contradictions(self) -> Iterator[Problem]:
+        for name, queue in self.queues.items():
+            yield from queue.contradictions(f"queues.{name}")
+        if (self.api.host, self.api.port) == (self.ops.host, self.ops.port) and self.api.port:
+            yield Problem("ops.port", f"must differ from api.port (both are {self.ops.port})")
+        if isinstance(self.auth, AuthSettings):
+            yield from self._auth_contradictions(self.auth)
+
+    def _auth_contradictions(self, auth: AuthSettings) -> Iterator[Problem]:
+        if not auth.tokens and not self.api.is_loopback:
+            message = (
+                "must be loopback as long as there are no auth.tokens; say auth: none to serve"
+            )
+            yield Problem("api.host", f"{message} everybody who can connect")
+        uses = Counter(token.name for token in auth.tokens)
+        digests = Counter(token.sha256.get_secret_value() for token in auth.tokens)
+        for index, token in enumerate(auth.tokens):
+            path = f"auth.tokens[{index}]"
+            if uses[token.name] > LIVE_TOKENS:
+                yield Problem(f"{path}.name", f"must not stand for more than {LIVE_TOKENS} tokens")
+            if digests[token.sha256.get_secret_value()] > 1:
+                yield Problem(f"{path}.sha256", "must not stand for another token as well")
+            for unknown in sorted(set(token.queues or ()) - set(self.queues)):
+                yield Problem(f"{path}.queues", f"must name configured queues (got {unknown!r})")
