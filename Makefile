@@ -46,7 +46,7 @@ types: test-setup ## mypy, strict
 
 .PHONY: layers
 layers: test-setup ## the import contracts
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 .PHONY: docstrings
 docstrings: test-setup ## interrogate

@@ -23,7 +23,7 @@ find_python() {
             return
         fi
     done
-    fail "Python 3.11 or newer is needed and ${PYTHON:-python3} is not: install it, or name one with PYTHON=/path/to/python3."
+    fail "${PYTHON:-python3} is not Python 3.11 or newer: install one, or name it with PYTHON=/path/to/python3."
 }
 
 make_venv() {
@@ -32,6 +32,13 @@ make_venv() {
         fail "$python cannot make virtual environments: install the package python3-venv."
     echo "Making .venv with $("$python" --version) ..."
     "$python" -m venv --clear .venv
+}
+
+is_current() {
+    case $holds in
+    "run $locked" | "test $locked") .venv/bin/python -c '' 2>/dev/null ;;
+    *) false ;;
+    esac
 }
 
 install() {
@@ -49,14 +56,15 @@ install_project() {
 exec 9>.setup.lock
 if command -v flock >/dev/null 2>&1; then flock 9; fi
 
-locked=$(cat requirements/*.lock | cksum)
+# The path counts too: a virtual environment does not survive being moved.
+locked="$(cat requirements/*.lock | cksum) $PWD"
 project=$(cksum <pyproject.toml)
 holds=$(cat .venv/.holds 2>/dev/null || true)
 
-case $holds in
-"run $locked" | "test $locked") .venv/bin/python -c '' 2>/dev/null || { make_venv && holds=; } ;;
-*) make_venv && holds= ;;
-esac
+if ! is_current; then
+    make_venv
+    holds=
+fi
 
 if [ "$holds" != "$wanted $locked" ] && [ "$holds" != "test $locked" ]; then
     echo "Installing the packages of ${locks} ..."
