@@ -1,0 +1,42 @@
+"""What every test stands on: hypothesis's profile, and houses to run engines in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.engine.script import FAST_RETRY, House
+from tirelessd.core.queue import QueueConfig
+
+# Examples are drawn anew each run and printed on failure; `derandomize` would hide what they find.
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("long", deadline=None, print_blob=True, max_examples=2_000)
+settings.load_profile(os.environ.get("TIRELESSD_HYPOTHESIS_PROFILE", "default"))
+
+MakeHouse = Callable[..., Awaitable[House]]
+
+
+@pytest.fixture
+async def make_house(tmp_path: Path) -> AsyncIterator[MakeHouse]:
+    """Start houses that the test need not stop."""
+    houses: list[House] = []
+
+    async def make(*queues: QueueConfig) -> House:
+        configs = queues or (QueueConfig("work", slots=4, retry=FAST_RETRY),)
+        house = House(tmp_path / f"store-{len(houses)}.db", configs)
+        houses.append(house)
+        return await house.start()
+
+    yield make
+    for house in houses:
+        await house.crash()
+
+
+@pytest.fixture
+async def house(make_house: MakeHouse) -> House:
+    """A running house with one queue, `work`, of four slots and three quick attempts."""
+    return await make_house()

@@ -1,0 +1,125 @@
+"""A handler that does what a test wrote down, and an engine on a real SQLite file around it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.recorder import Recorder
+from tirelessd.core.clock import SystemClock
+from tirelessd.core.decision import Complete
+from tirelessd.core.item import Context, Item, ItemRecord
+from tirelessd.core.queue import QueueConfig, RetryPolicy
+from tirelessd.engine.engine import Engine
+from tirelessd.engine.intake import Options, Submission
+from tirelessd.store.sqlite import SqliteStore
+
+Step = BaseException | Complete | Callable[[Item, Context], Awaitable[Complete]]
+
+FAST_RETRY = RetryPolicy(max_attempts=3, initial_seconds=0.01, cap_seconds=0.02, floor_seconds=0.001)
+
+
+class ScriptedHandler:
+    """Does the next step written for an item's payload; succeeds when none is left."""
+
+    def __init__(self, *, ends_on_cancel: bool = True) -> None:
+        self.ends_on_cancel = ends_on_cancel
+        self.calls: list[tuple[bytes, int]] = []
+        self.running = 0
+        self.most_running = 0
+        self._steps: dict[bytes, list[Step]] = defaultdict(list)
+
+    def script(self, payload: bytes, *steps: Step) -> None:
+        """Write down what the attempts on a payload come to, in order."""
+        self._steps[payload].extend(steps)
+
+    async def open(self) -> None:
+        """Nothing to get ready."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def attempt(self, item: Item, context: Context) -> Complete:
+        """Do the next step."""
+        self.calls.append((item.payload, context.attempt))
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            steps = self._steps[item.payload]
+            step = steps.pop(0) if steps else Complete(b"done")
+            if isinstance(step, BaseException):
+                raise step
+            return step if isinstance(step, Complete) else await step(item, context)
+        finally:
+            self.running -= 1
+
+
+class Gate:
+    """A step that tells when it is reached and ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.opened = asyncio.Event()
+
+    async def __call__(self, item: Item, context: Context) -> Complete:
+        """Wait for the test."""
+        self.reached.set()
+        await self.opened.wait()
+        return Complete(b"passed the gate")
+
+
+class House:
+    """An engine, its store, its handlers and a recorder, restartable on the same file."""
+
+    def __init__(self, path: Path, queues: Sequence[QueueConfig], seed: int = 1) -> None:
+        self.path = path
+        self.queues = queues
+        self.seed = seed
+        self.handlers = {config.name: ScriptedHandler() for config in queues}
+        self.recorder = Recorder()
+        self.store: SqliteStore
+        self.engine: Engine
+
+    async def start(self) -> House:
+        """Open the store and start the engine on it."""
+        clock = SystemClock()
+        self.store = SqliteStore(self.path, clock=clock, emit=self.recorder)
+        await self.store.open()
+        self.engine = Engine(
+            self.queues,
+            self.handlers,
+            self.store,
+            self.recorder,
+            clock,
+            make_logger=lambda *_: None,
+            source=random.Random(self.seed),
+        )
+        await self.engine.start()
+        return self
+
+    async def crash(self) -> None:
+        """Go away without a drain, as a killed process does: what was leased stays leased."""
+        await self.engine.stop()
+        await self.store.close()
+
+    async def stop(self, drain_seconds: float = 5.0) -> dict[str, int]:
+        """Drain and close; what became of the leased items."""
+        self.engine.begin_drain()
+        counts = await self.engine.drain(drain_seconds)
+        await self.crash()
+        return dict(counts)
+
+    async def submit(self, payload: bytes, queue: str = "work", **options: Any) -> str:
+        """Have an item accepted; its id."""
+        submission = Submission(payload, "text/plain", options=Options(**options))
+        return (await self.engine.intake.accept(queue, submission)).id
+
+    async def record(self, item_id: str) -> ItemRecord:
+        """What the store holds of an item."""
+        record = await self.store.get(item_id)
+        assert record is not None
+        return record
