@@ -41,8 +41,7 @@ def read_document(path: Path) -> dict[str, Any]:
         with path.open("rb") as stream:
             content = stream.read(FILE_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a path"
-        raise _unfit(path, f"cannot be read: {reason}") from None
+        raise _unfit(path, f"cannot be read: {_reason(error)}") from None
     if len(content) > FILE_BYTES:
         raise _unfit(path, f"is larger than {FILE_BYTES} bytes")
     try:
@@ -74,3 +73,9 @@ def parse_yaml(content: bytes | str) -> Any:
 
 def _unfit(path: Path, message: str) -> SettingsError:
     return SettingsError([Problem(str(path), message)])
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file; name another with --config or TIRELESSD_CONFIG"
+    return (isinstance(error, OSError) and error.strerror) or "not a path"

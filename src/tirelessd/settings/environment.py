@@ -96,13 +96,15 @@ def override_of(model: type[BaseSettings], values: Mapping[str, Any], variable: 
     kind: Any = model
     rest = variable.removeprefix(PREFIX)
     here: Any = values
-    while rest:
+    while True:
         names = names_below(kind, here)
         name = _first_name(names, rest)
         path, kind = (*path, name), names[name]
-        rest = rest[len(spelled(name)) :].removeprefix(DELIMITER)
+        rest = rest[len(spelled(name)) :]
+        if not rest:
+            return Override(variable, path, kind)
+        rest = rest.removeprefix(DELIMITER)
         here = here.get(name) if isinstance(here, Mapping) else None
-    return Override(variable, path, kind)
 
 
 def names_below(kind: Any, here: Any) -> Mapping[str, Any]:

@@ -45,14 +45,22 @@ KEY_MARK: Final = "[key]"
 
 def problems_of(model: type[BaseSettings], error: ValidationError) -> list[Problem]:
     """All that is wrong: unknown settings first, for they explain missing ones."""
-    listed = error.errors(include_url=False)
+    listed = [each for each in error.errors(include_url=False) if not _follows(each, error)]
     listed.sort(key=lambda details: details["type"] != "extra_forbidden")
     return [problem for details in listed for problem in _problems(model, details)]
 
 
-def _problems(model: type[BaseSettings], details: ErrorDetails) -> Iterator[Problem]:
+def _follows(details: ErrorDetails, error: ValidationError) -> bool:
+    """Whether it is only the consequence of another error, which is listed itself."""
     if details["type"] == "default_factory_not_called":
-        return  # follows from another error, which is listed itself
+        return True
+    size, loc = len(details["loc"]), details["loc"]
+    others = (each["loc"] for each in error.errors(include_url=False, include_input=False))
+    # What is left of a list after its wrong entries may be too short.
+    return details["type"] == "too_short" and any(o[:size] == loc != o for o in others)
+
+
+def _problems(model: type[BaseSettings], details: ErrorDetails) -> Iterator[Problem]:
     cause = details.get("ctx", {}).get("error")
     if isinstance(cause, Contradictions):
         yield from cause.problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from tirelessd.settings.document import read_document
+from tirelessd.settings.environment import variable_of
 from tirelessd.settings.explain import problems_of
 from tirelessd.settings.model import Settings
-from tirelessd.settings.problems import Contradictions, SettingsError
+from tirelessd.settings.problems import Contradictions, Problem, SettingsError
 
 
 def load(path: Path) -> Settings:
@@ -24,6 +26,14 @@ def parse(document: Mapping[str, Any]) -> Settings:
     try:
         return Settings(**document)
     except ValidationError as error:
-        raise SettingsError(problems_of(Settings, error)) from None
+        raise SettingsError([*map(with_variable, problems_of(Settings, error))]) from None
     except Contradictions as error:
         raise SettingsError(error.problems) from None
+
+
+def with_variable(problem: Problem) -> Problem:
+    """The problem, saying so when it was an environment variable that gave the value."""
+    variable = variable_of(tuple(problem.setting.split(".")))
+    if variable not in os.environ:
+        return problem
+    return problem._replace(message=f"{problem.message}, set by {variable}")

@@ -162,13 +162,16 @@ class SloSettings(SettingsModel):
     """What the queue's users were promised; for the SLO metrics, nothing else acts on it."""
 
     wait_seconds: Seconds = 10.0
-    """A due item should have a slot within this time."""
+    """A due item should have a slot within this time. Ten seconds are short for a batch and long
+    enough for a full pool to turn over."""
 
     end_to_end_seconds: Seconds = 300.0
-    """An item should have ended within this time of its acceptance."""
+    """An item should have ended within this time of its acceptance. Five minutes have room for a
+    handful of retries."""
 
     objective: Annotated[float, Field(gt=0, lt=1)] = 0.999
-    """The share of items for which both should hold."""
+    """The share of items for which both should hold. One in a thousand may miss: less is hard to
+    tell from chance on a queue of ordinary size."""
 
 
 class QueueSettings(SettingsModel):

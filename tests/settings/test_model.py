@@ -1,0 +1,275 @@
+"""The knobs of the daemon as a whole: shape, defaults, bounds, combinations, what people see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from tests.settings.documents import DIGEST, document, problems, token, with_queue
+from tirelessd.core.queue import QueueConfig
+from tirelessd.settings import AuthSettings, Settings, SettingsError, parse
+
+DESIGN = """
+store: sqlite:///var/lib/tirelessd/tirelessd.db
+api: {host: 127.0.0.1, port: 8080}
+ops: {host: 127.0.0.1, port: 9090}
+pre_drain_seconds: 5
+drain_seconds: 30
+log: {level: info, format: auto}
+limits: {body_bytes: 1048576, batch_lines: 10000, batch_bytes: 33554432, connections: 10000,
+         header_seconds: 10, body_seconds: 30}
+auth: {tokens: [{name: shop, sha256: "%s", scopes: [submit, read]}]}
+queues:
+  predictions:
+    handler: {type: http, url: "http://models:8000/predict", attempt_timeout_seconds: 30,
+              forward_headers: [x-tenant]}
+    slots: 20
+    lease_seconds: 30
+    retry: {max_attempts: 20, initial_seconds: 1, cap_seconds: 600, floor_seconds: 0.1,
+            deadline_seconds: 86400, retry_after_cap_seconds: 3600}
+    capacity_items: 1000000
+    idempotency_seconds: 86400
+    retention: {succeeded_seconds: 3600, cancelled_seconds: 3600, dead_seconds: 1209600,
+                items: 1000000}
+    slo: {wait_seconds: 10, end_to_end_seconds: 300, objective: 0.999}
+  thumbnails:
+    handler: {type: python, function: "shop.images:make_thumbnail"}
+"""
+
+
+def test_whole_shape_is_read() -> None:
+    """A configuration that names every section is taken, and its values are the defaults."""
+    settings = parse(yaml.safe_load(DESIGN % DIGEST))
+
+    assert settings.limits == parse(document()).limits
+    assert settings.queues["predictions"].retry == settings.queues["thumbnails"].retry
+    assert settings.queues["predictions"].retention == settings.queues["thumbnails"].retention
+    assert settings.queues["predictions"].slo is not None
+
+
+def test_least_configuration_is_a_store_and_a_queue() -> None:
+    """Everything but the store, the queues and their handlers has a default."""
+    settings = parse(with_queue())
+
+    assert (settings.api.host, settings.api.port) == ("127.0.0.1", 8080)
+    assert (settings.ops.host, settings.ops.port) == ("127.0.0.1", 9090)
+    assert settings.drain_seconds == 30
+    assert (settings.log.level, settings.log.format) == ("info", "auto")
+    assert settings.auth == AuthSettings()
+
+
+def test_defaults_are_those_of_the_layers_below() -> None:
+    """A queue that says nothing is what the core takes a queue to be."""
+    settings = parse(with_queue())
+
+    assert settings.queue_configs == (QueueConfig(name="q", handler_type="echo"),)
+
+
+@pytest.mark.parametrize(
+    ("host", "seconds"),
+    [("127.0.0.1", 0), ("::1", 0), ("localhost", 0), ("0.0.0.0", 5), ("10.0.0.7", 5)],  # noqa: S104
+)
+def test_pre_drain_is_zero_on_loopback(host: str, seconds: float) -> None:
+    """Intake goes on for five seconds at shutdown where others can connect, else not at all."""
+    settings = parse(document(api={"host": host}, auth="none"))
+
+    assert settings.pre_drain_seconds == seconds
+
+
+def test_pre_drain_can_be_said() -> None:
+    """What is said counts, on loopback too."""
+    settings = parse(document(pre_drain_seconds=1))
+
+    assert settings.pre_drain_seconds == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///var/lib/t.db", "/var/lib/t.db"),
+        ("sqlite:////var/lib/t.db", "/var/lib/t.db"),
+        ("sqlite:./t.db", "t.db"),
+        ("sqlite:../data/t.db", "../data/t.db"),
+        ("sqlite:t.db", "t.db"),
+    ],
+)
+def test_store_url_names_a_file(url: str, path: str) -> None:
+    """Three and four slashes are an absolute path, none a relative one."""
+    settings = parse(document(store=url))
+
+    assert settings.store_path == Path(path)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:/t.db",
+        "sqlite://host/t.db",
+        "sqlite:./dir/",
+        "sqlite::memory:",
+        "sqlite:///t.db?mode=ro",
+        "sqlite:./t\0.db",
+        "mysql://host/db",
+        "t.db",
+        "",
+    ],
+)
+def test_other_store_url_is_refused(url: str) -> None:
+    """What names no file is refused, without repeating it."""
+    lines = problems(document(store=url))
+
+    assert lines == [
+        "store: must be sqlite:///absolute/path/to/file.db or sqlite:./relative/path/to/file.db"
+    ]
+
+
+def test_postgresql_is_refused_for_now() -> None:
+    """A database's URL gets one clear line, without its password."""
+    lines = problems(document(store="postgresql://tirelessd:s3cret@db/tirelessd"))
+
+    assert lines == [
+        "store: this build has the embedded store only; use sqlite:///path/to/tirelessd.db"
+    ]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "models.internal"])  # noqa: S104
+def test_open_address_needs_tokens(host: str) -> None:
+    """Beyond loopback the API has tokens, or says that it wants none."""
+    open_api = {"host": host}
+
+    lines = problems(document(api=open_api))
+
+    assert lines == [
+        (
+            "api.host: must be loopback as long as there are no auth.tokens;"
+            " say auth: none to serve everybody who can connect"
+        )
+    ]
+    assert problems(document(api=open_api, auth="none")) == []
+    assert problems(document(api=open_api, auth={"tokens": [token()]})) == []
+
+
+def test_ops_may_listen_anywhere() -> None:
+    """The listener of metrics has no tokens, so none are asked for."""
+    lines = problems(document(ops={"host": "0.0.0.0"}))  # noqa: S104
+
+    assert lines == []
+
+
+def test_listeners_need_two_ports() -> None:
+    """Both listeners on one address is refused, unless the system picks the ports."""
+    lines = problems(document(ops={"port": 8080}))
+
+    assert lines == ["ops.port: must differ from api.port (both are 8080)"]
+    assert problems(document(api={"port": 0}, ops={"port": 0})) == []
+
+
+def test_name_may_stand_for_two_tokens() -> None:
+    """Two live tokens of one caller allow a rotation; a third is forgotten, not needed."""
+    two = [token(sha256=digit * 64) for digit in "ab"]
+
+    lines = problems(document(auth={"tokens": [*two, token(sha256="c" * 64)]}))
+
+    assert problems(document(auth={"tokens": two})) == []
+    assert lines == [
+        f"auth.tokens[{index}].name: must not stand for more than 2 tokens" for index in range(3)
+    ]
+
+
+def test_digest_stands_for_one_token() -> None:
+    """The same token under two names would make its caller unknown."""
+    lines = problems(document(auth={"tokens": [token(), token(name="other")]}))
+
+    assert lines == [
+        f"auth.tokens[{index}].sha256: must not stand for another token as well"
+        for index in range(2)
+    ]
+
+
+def test_digest_is_read_in_either_case() -> None:
+    """Upper-case hexadecimal is the same digest."""
+    settings = parse(document(auth={"tokens": [token(sha256=DIGEST.upper())]}))
+
+    assert isinstance(settings.auth, AuthSettings)
+    assert settings.auth.tokens[0].sha256.get_secret_value() == DIGEST
+
+
+def test_token_names_configured_queues() -> None:
+    """A token for a queue that is not configured is a typo."""
+    lines = problems(document(auth={"tokens": [token(queues=["predictions", "prediction"])]}))
+
+    assert lines == ["auth.tokens[0].queues: must name configured queues (got 'prediction')"]
+
+
+def test_combinations_hold_for_made_settings_too() -> None:
+    """Settings made in code cannot contradict themselves either."""
+    values: dict[str, Any] = document(ops={"port": 8080})
+
+    with pytest.raises(ValidationError, match=r"ops\.port: must differ"):
+        Settings(**values)
+
+
+def test_settings_are_frozen() -> None:
+    """Nothing changes a setting after the start."""
+    settings = parse(document())
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.drain_seconds = 1
+
+
+def test_shown_settings_hide_secrets() -> None:
+    """What people see is plain data in which no secret can be read."""
+    handler = {
+        "type": "http",
+        "url": "http://models:8000/predict?key=s3cret",
+        "headers": {"authorization": "Bearer s3cret"},
+    }
+    settings = parse(with_queue(handler=handler) | {"auth": {"tokens": [token()]}})
+
+    shown = yaml.safe_dump(settings.shown)
+
+    assert "s3cret" not in shown
+    assert DIGEST not in shown
+    assert settings.shown["queues"]["q"]["handler"]["url"] == (
+        "http://models:8000/predict?**********"
+    )
+
+
+def test_shown_settings_without_secrets_can_be_read_again() -> None:
+    """The effective configuration is a configuration, and the same one."""
+    settings = parse(with_queue())
+
+    again = parse(yaml.safe_load(yaml.safe_dump(settings.shown)))
+
+    assert again == settings
+
+
+def test_settings_print_no_secret() -> None:
+    """Neither representation nor text of the settings shows a token's digest."""
+    settings = parse(document(auth={"tokens": [token()]}))
+
+    assert DIGEST not in repr(settings) + str(settings)
+
+
+def test_fingerprint_tells_configurations_apart() -> None:
+    """The same values have the same fingerprint, others another."""
+    one, same, other = (parse(with_queue(slots=slots)) for slots in (1, 1, 2))
+
+    assert one.fingerprint == same.fingerprint != other.fingerprint
+
+
+def test_error_counts_the_other_problems() -> None:
+    """The one line has the first problem and how many more there are."""
+    with pytest.raises(SettingsError) as raised:
+        parse({"store": "sqlite:./t.db", "drain_seconds": -1, "queues": {}})
+
+    assert str(raised.value) == (
+        "drain_seconds: must be at least 0 (got -1) (and 1 more; run tirelessd check)"
+    )

@@ -1,0 +1,51 @@
+"""The page of all settings says what the model says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tirelessd.settings import Settings, load, shape
+from tirelessd.settings.reference import page
+
+ROOT = Path(__file__).parents[2]
+
+
+def described(kind: Any, path: str = "") -> dict[str, str | None]:
+    """Every setting below a kind with its description."""
+    found: dict[str, str | None] = {}
+    for option in shape.alternatives(kind) or [kind]:
+        model = shape.bare(option)
+        for name, field in getattr(model, "model_fields", {}).items():
+            found[f"{path}{name}"] = field.description
+    for name, below in shape.fields(kind).items():
+        found |= described(shape.entry(below) or below, f"{path}{name}.")
+    return found
+
+
+def test_page_is_up_to_date() -> None:
+    """The committed page is what the model makes; renew it as its second line tells."""
+    committed = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+
+    assert committed == page()
+
+
+@pytest.mark.parametrize("setting", sorted(described(Settings)))
+def test_every_setting_is_described(setting: str) -> None:
+    """Each knob has a sentence, and the page has each knob."""
+    description = described(Settings)[setting]
+
+    assert description
+    assert f"| `{setting.rpartition('.')[2]}` |" in page()
+
+
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_example_is_valid(example: Path) -> None:
+    """Every configuration under examples/ is accepted as it stands."""
+    settings = load(example)
+
+    assert settings.queues
