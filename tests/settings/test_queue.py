@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.settings.documents import document, problems, with_queue
 from tirelessd.core.queue import QueueConfig, Retention, RetryPolicy
-from tirelessd.settings import HttpHandlerSettings, parse
+from tirelessd.engine.handlers import headers
+from tirelessd.settings import HttpHandlerSettings, kinds, parse
 
 
 def http(**changes: Any) -> dict[str, Any]:
@@ -203,16 +204,24 @@ def test_own_header_is_refused(name: str) -> None:
     assert f"must not name {name.lower()}" in line
 
 
+def test_handler_refuses_the_same_headers() -> None:
+    """The lists stand twice, for settings know no handler, and are one list."""
+    assert kinds.FRAMING_HEADERS == headers.FRAMING_HEADERS
+    assert kinds.OWN_HEADERS == headers.OWN_HEADERS
+    assert kinds.OWN_PREFIXES == headers.OWN_PREFIXES
+    assert kinds.CREDENTIAL_HEADERS == headers.CREDENTIAL_HEADERS
+
+
 @pytest.mark.parametrize("name", ["authorization", "Cookie"])
 def test_callers_credentials_stay_here(name: str) -> None:
     """A caller's credentials are not forwarded; an upstream's own may be configured."""
     (line,) = problems(http(forward_headers=[name]))
 
-    assert line.endswith("a caller's credentials are for the daemon alone")
+    assert line.endswith("a caller's credentials are for tirelessd alone")
     assert problems(http(headers={name: "Bearer s3cret"})) == []
 
 
-@pytest.mark.parametrize("value", ["a\nb", "a\r", "a\0", " a", "€"])
+@pytest.mark.parametrize("value", ["a\nb", "a\r", "a\0", " a", "a ", "\ud800"])
 def test_header_value_is_one_line(value: str) -> None:
     """What could not stand in a header, or would end it, is refused without repeating it."""
     lines = problems(http(headers={"x-key": value}))
@@ -220,7 +229,7 @@ def test_header_value_is_one_line(value: str) -> None:
     assert lines == [
         (
             "queues.q.handler.headers.x-key:"
-            " must be one line of Latin-1 text, without space at its ends"
+            " must be one line without control characters or space at its ends"
         )
     ]
 

@@ -28,6 +28,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "missing": "is required",
     "model_attributes_type": "must be a mapping",
     "model_type": "must be a mapping",
+    "string_too_short": "must not be empty",
     "string_type": "must be text",
     "too_long": "must have at most {max_length} entries",
     "too_short": "must not be empty",
@@ -38,7 +39,15 @@ MESSAGES: Final[Mapping[str, str]] = {
 # Where the wrong word itself may be shown: it was to be one of a few.
 CHOICES: Final = frozenset({"literal_error"})
 SHOWN_WITHOUT: Final = frozenset(
-    {"missing", "union_tag_not_found", "string_type", "too_long", "too_short", "finite_number"}
+    {
+        "missing",
+        "union_tag_not_found",
+        "string_too_short",
+        "string_type",
+        "too_long",
+        "too_short",
+        "finite_number",
+    }
 )
 KEY_MARK: Final = "[key]"
 

@@ -23,6 +23,7 @@ SECRET_FILE_BYTES: Final = 65_536
 # payload short or be a way in (RFC 9110 section 7.6.1, RFC 9112 section 6).
 FRAMING_HEADERS: Final = frozenset(
     {
+        "accept-encoding",
         "connection",
         "content-encoding",
         "content-length",
@@ -37,6 +38,8 @@ FRAMING_HEADERS: Final = frozenset(
     }
 )
 OWN_HEADERS: Final = frozenset({"idempotency-key", "traceparent", "tracestate"})
+OWN_PREFIXES: Final = ("proxy-", "tirelessd-", "webhook-")
+CREDENTIAL_HEADERS: Final = frozenset({"authorization", "cookie"})
 
 
 class SettingsModel(BaseModel):
@@ -152,25 +155,25 @@ def header_name(name: str) -> str:
 def free_header_name(name: str) -> str:
     """The header's name in lower case, if the daemon does not set that header itself."""
     lower = header_name(name)
-    is_ours = lower in OWN_HEADERS or lower.startswith(("tirelessd-", "proxy-"))
+    is_ours = lower in OWN_HEADERS or lower.startswith(OWN_PREFIXES)
     if is_ours or lower in FRAMING_HEADERS:
-        raise ValueError(f"must not name {lower}: that one is set by the daemon or by HTTP itself")
+        raise ValueError(f"must not name {lower}: it is set by tirelessd, a proxy or HTTP itself")
     return lower
 
 
 def forwarded_header_name(name: str) -> str:
     """The header's name in lower case, if a caller's may be passed on: credentials stay here."""
     lower = free_header_name(name)
-    if lower in ("authorization", "cookie"):
-        raise ValueError(f"must not name {lower}: a caller's credentials are for the daemon alone")
+    if lower in CREDENTIAL_HEADERS:
+        raise ValueError(f"must not name {lower}: a caller's credentials are for tirelessd alone")
     return lower
 
 
 def header_value(value: SecretStr) -> SecretStr:
-    """The value, if it can stand in one header line (RFC 9110 section 5.5)."""
+    """The value, if it fits on one header line (RFC 9110 section 5.5)."""
     text = value.get_secret_value()
-    if not re.fullmatch(r"[\t\x20-\x7e\xa0-\xff]*", text) or text != text.strip():
-        raise ValueError("must be one line of Latin-1 text, without space at its ends")
+    if not re.fullmatch("[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*", text) or text != text.strip():
+        raise ValueError("must be one line without control characters or space at its ends")
     return value
 
 

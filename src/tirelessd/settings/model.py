@@ -103,6 +103,10 @@ class LimitsSettings(SettingsModel):
     body_seconds: Annotated[float, Field(gt=0, le=3_600)] = 30.0
     """How long a caller may take to send its body: enough for a full batch at 10 Mbit/s."""
 
+    idle_seconds: Annotated[float, Field(gt=0, le=3_600)] = 75.0
+    """How long a connection is kept between two requests. Longer than the minute for which common
+    load balancers keep theirs, so that none is closed under a request."""
+
 
 class TokenSettings(SettingsModel):
     """One bearer token, known by its digest only."""

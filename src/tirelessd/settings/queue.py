@@ -67,9 +67,17 @@ class HttpHandlerSettings(HandlerSettings):
     """How long connecting may take, TLS included. A host that answers at all does so within a
     second or two; five leave room for one lost packet."""
 
-    read_timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 30.0
-    """How long the upstream may send nothing. As long as an attempt may take, so that a slow answer
-    is the attempt timeout's business unless this is set lower."""
+    read_timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
+    """How long the upstream may send nothing. None by default: that is the attempt timeout's
+    business, unless silence should be noticed earlier."""
+
+    keepalive_seconds: Annotated[float, Field(ge=0, le=3_600)] = 15.0
+    """How long an idle connection is kept; 0 means one request each. Shorter than the shortest idle
+    timeout of common servers, so that a kept connection is rarely one that was just closed."""
+
+    ca_file: Annotated[str, Field(min_length=1)] | None = None
+    """A PEM file of the authorities to trust instead of the system's, for a certificate of one's
+    own. None by default: an upstream shows a certificate that the system trusts."""
 
     response_bytes: Annotated[int, Field(ge=0, le=16_777_216)] = 65_536
     """How much of a response is read and kept as the result. 64 KiB hold any prediction or error
