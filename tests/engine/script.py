@@ -20,7 +20,9 @@ from tirelessd.store.sqlite import SqliteStore
 
 Step = BaseException | Complete | Callable[[Item, Context], Awaitable[Complete]]
 
-FAST_RETRY = RetryPolicy(max_attempts=3, initial_seconds=0.01, cap_seconds=0.02, floor_seconds=0.001)
+FAST_RETRY = RetryPolicy(
+    max_attempts=3, initial_seconds=0.01, cap_seconds=0.02, floor_seconds=0.001
+)
 
 
 class ScriptedHandler:

@@ -10,7 +10,11 @@ async def test_places_are_granted_up_to_the_capacity() -> None:
     """What is asked for beyond the free places is not granted."""
     capacity = Capacity([QueueConfig("work", capacity_items=5)])
 
-    granted = [capacity.reserve("work", 3), capacity.reserve("work", 3), capacity.reserve("work", 1)]
+    granted = [
+        capacity.reserve("work", 3),
+        capacity.reserve("work", 3),
+        capacity.reserve("work", 1),
+    ]
 
     assert granted == [3, 2, 0]
 

@@ -6,10 +6,10 @@ import asyncio
 
 from tests.conftest import MakeHouse
 from tests.engine.script import FAST_RETRY, Gate, House
+from tirelessd.core.decision import Complete
 from tirelessd.core.events import ClaimFinished, ItemAccepted, ItemClaimed, ItemSucceeded
 from tirelessd.core.item import Context, Item, ShownState, State
 from tirelessd.core.queue import QueueConfig
-from tirelessd.core.decision import Complete
 
 
 async def test_idle_slot_gets_the_item_with_its_commit(house: House) -> None:

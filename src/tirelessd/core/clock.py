@@ -32,10 +32,11 @@ class SystemClock:
 
 
 class SteadyClock:
-    """Wall time that neither jumps nor goes back: the start's wall time, advanced by the monotonic clock.
+    """Wall time that neither jumps nor goes back.
 
-    A difference to the host's wall clock is worked off at `slew` seconds a second at the most, so
-    that a corrected clock is followed without a flood of due items or a freeze.
+    It is the start's wall time, advanced by the monotonic clock. A difference to the host's wall
+    clock is worked off at `slew` seconds a second at the most, so that a corrected clock is
+    followed without a flood of due items or a freeze.
     """
 
     def __init__(self, clock: Clock, slew: float = 0.05) -> None:

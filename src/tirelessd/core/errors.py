@@ -103,7 +103,7 @@ class KeyConflict(Rejected):
 
     def __init__(self, key: str, item_id: str) -> None:
         super().__init__(
-            f"idempotency key {key!r} was used with another body or other options for item {item_id}"
+            f"idempotency key {key!r} was used with another body or other options: item {item_id}"
         )
         self.item_id = item_id
 

@@ -89,7 +89,7 @@ def text_of_error(error: BaseException) -> str:
     """Type and message of any exception, even of one whose message cannot be made."""
     try:
         message = str(error)
-    except Exception as problem:  # a handler's __str__ may raise anything
+    except Exception as problem:  # noqa: BLE001  (a handler's __str__ may raise anything)
         message = f"(its message cannot be shown: {type(problem).__name__})"
     name = type(error).__name__
     return bounded_text(f"{name}: {message}" if message else name)

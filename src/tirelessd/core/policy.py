@@ -96,7 +96,7 @@ class stop_before_deadline(stop_base):  # noqa: N801
 
 
 class stop_after_lost_leases(stop_base):  # noqa: N801
-    """Stop when the process died, or lost the lease, this often on one item: it may be the cause."""
+    """Stop when this many leases were lost on one item: it may be what kills the process."""
 
     def __init__(self, count: int) -> None:
         self._count = count

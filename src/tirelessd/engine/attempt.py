@@ -92,7 +92,7 @@ class AttemptRunner:
         attempt.started_at = asyncio.get_running_loop().time()
         try:
             return await self._retrying(self._run_limited, attempt.claim, attempt)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (any strategy of a user)
             return self._decide_without_policy(error)
 
     def _decide_without_policy(self, error: Exception) -> Decision:

@@ -67,7 +67,7 @@ class Capacity:
         return self._held[queue]
 
     def retry_after_seconds(self, queue: str | None) -> int:
-        """When to try again: as long as it takes, at the current rate, until some places are free."""
+        """When to try again: as long as it takes at the current rate until some places are free."""
         if queue is None or queue not in self._limits:
             return 1
         now = asyncio.get_running_loop().time()

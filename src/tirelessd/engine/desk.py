@@ -8,8 +8,14 @@ from typing import Final, Literal
 import msgspec
 
 from tirelessd.core.errors import ItemNotFound, NoResult, NotCancellable, NotFinished, UnknownQueue
-from tirelessd.core.events import DeadItemsPurged, Emit, ItemCancelled, ItemsRedriven
-from tirelessd.core.events import QueuePaused, QueueResumed
+from tirelessd.core.events import (
+    DeadItemsPurged,
+    Emit,
+    ItemCancelled,
+    ItemsRedriven,
+    QueuePaused,
+    QueueResumed,
+)
 from tirelessd.core.item import Body, ItemRecord, Page, Selection, ShownState, State
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.capacity import Capacity
@@ -30,7 +36,7 @@ WAITING: Final[Mapping[ShownState, WaitingFor]] = {
 
 
 class ItemView(msgspec.Struct, frozen=True):
-    """An item as people are shown it; `max_attempts` is the queue's policy now, None without one."""
+    """An item as people are shown it; `max_attempts` is its queue's now, None without one."""
 
     record: ItemRecord
     waiting_for: WaitingFor | None
@@ -148,7 +154,7 @@ class Desk:
     async def list_items(
         self, queue: str, state: State | ShownState | None, after: str | None, limit: int
     ) -> ItemPage:
-        """Items of a queue in the order of acceptance; raises `UnknownQueue` or `InvalidRequest`."""
+        """Items of a queue as they were accepted; raises `UnknownQueue` or `InvalidRequest`."""
         self._check(queue)
         return self._page(await self._store.list_items(queue, state, after, limit))
 

@@ -14,8 +14,10 @@ from tirelessd.core.events import (
     Emit,
     LifecycleChanged,
     LifecycleState,
+    UnconfiguredItemsFound,
     UnexpectedError,
 )
+from tirelessd.core.item import ShownState
 from tirelessd.core.policy import StoredRetrying, stored_retrying
 from tirelessd.core.queue import QueueConfig, RetryPolicy
 from tirelessd.engine.attempt import AttemptRunner, MakeLogger
@@ -27,13 +29,13 @@ from tirelessd.engine.health import Health, StoreWatch
 from tirelessd.engine.intake import Intake
 from tirelessd.engine.pauses import Pauses
 from tirelessd.engine.pool import Pool, PoolReading
+from tirelessd.engine.reclaim import Reclaim
 from tirelessd.engine.settler import Settler
 from tirelessd.engine.snapshots import Snapshots, TakenSnapshot
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.engine.upkeep import Upkeep
-from tirelessd.store.base import Store
+from tirelessd.store.base import QueueSnapshot, Store
 
-POLL_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 2.0
 
 
@@ -105,18 +107,17 @@ class Engine:
             self._watch,
             self._emit,
             self._clock,
-            POLL_SECONDS,
+            self._source,
         )
 
     def _make_upkeep(self) -> Upkeep:
-        fallback: StoredRetrying = stored_retrying(RetryPolicy(), self._source)
+        reclaim = Reclaim(
+            self._store, self._settler, self._pools, self._retrying_for, self._watch, self._emit
+        )
         return Upkeep(
             self._queues,
-            self._pools,
-            self._retrying,
-            fallback,
             self._store,
-            self._settler,
+            reclaim,
             self._watch,
             self._pauses,
             self._snapshots,
@@ -124,17 +125,28 @@ class Engine:
             self._emit,
         )
 
+    def _retrying_for(self, queue: str) -> StoredRetrying:
+        """The queue's policy; the default one for items of queues that are gone."""
+        known = self._retrying.get(queue)
+        return known if known is not None else stored_retrying(RetryPolicy(), self._source)
+
     async def start(self) -> None:
         """Open the handlers, learn what the store holds, obey its pauses, start every loop."""
         for handler in self._handlers.values():
             await handler.open()
         taken = await self._snapshots.fresh()
         self._capacity.start_from(taken.snapshot.queues)
+        self._tell_unconfigured(taken.snapshot.unconfigured)
         await self._pauses.refresh()
         for pool in self._pools.values():
             pool.start(self._supervisor)
         self._upkeep.start(self._supervisor)
         self._become("running")
+
+    def _tell_unconfigured(self, left: QueueSnapshot) -> None:
+        """Items of queues that are no longer configured are kept and never claimed: say so."""
+        if count := left.unfinished + left.counts.get(ShownState.DEAD, 0):
+            self._emit(UnconfiguredItemsFound(count))
 
     def begin_drain(self) -> None:
         """Be unready, claim nothing, hand nothing off; intake goes on until `drain`."""
@@ -153,7 +165,7 @@ class Engine:
         for name, handler in self._handlers.items():
             try:
                 await handler.close()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (the others must be closed too)
                 self._emit(UnexpectedError(f"handler of queue {name}", error))
         return stubborn
 

@@ -9,7 +9,7 @@ from tirelessd.engine.pool import Pool
 
 
 class HandingOff:
-    """Implements `store.base.HandOff` over all pools; called by the store when a commit is formed."""
+    """`store.base.HandOff` over all pools; the store calls it when a commit is formed."""
 
     def __init__(self, pools: Mapping[str, Pool]) -> None:
         self._pools = pools

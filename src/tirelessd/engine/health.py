@@ -12,8 +12,10 @@ from tirelessd.core.events import Emit, LifecycleState, StoreFailed, StoreHealed
 
 
 class Health(msgspec.Struct, frozen=True):
-    """What the probes answer from. `failing` maps a readiness check to one line; `dead_tasks` is
-    what liveness looks at."""
+    """What the probes answer from.
+
+    `failing` maps a readiness check to one line; `dead_tasks` is what liveness looks at.
+    """
 
     lifecycle: LifecycleState
     is_started: bool

@@ -24,9 +24,9 @@ from tirelessd.core.events import Emit, ItemAccepted
 from tirelessd.core.item import PRIORITY_DEFAULT, IdempotencyKey, NewItem
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.capacity import Capacity
+from tirelessd.engine.handing_off import HandingOff
 from tirelessd.engine.health import StoreWatch
 from tirelessd.engine.pool import Pool
-from tirelessd.engine.handing_off import HandingOff
 from tirelessd.store.base import Accepted, Conflicting, Enqueued, Replayed, Store
 
 

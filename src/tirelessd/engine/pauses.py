@@ -20,7 +20,7 @@ class Pauses:
         """Read the pauses and have every pool obey."""
         self._known = {pause.queue: pause for pause in await self._store.pauses()}
         for name, pool in self._pools.items():
-            pool.set_paused(name in self._known)
+            pool.set_paused(is_paused=name in self._known)
 
     def of(self, queue: str) -> Pause | None:
         """The queue's pause as last read."""

@@ -1,4 +1,4 @@
-"""The pool of one queue: slots, the async queue in front of them, and the loop that claims for them.
+"""The pool of one queue: slots, the async queue in front of them, the loop that claims for them.
 
 No item is leased without a slot set aside for it, so the `asyncio.Queue` holds at most as many
 attempts as there are slots and nobody ever waits in it. Three ways lead there: a hand-off from
@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from tirelessd.core.clock import Clock
+from tirelessd.core.decision import RetryAfter
 from tirelessd.core.errors import StoreError
 from tirelessd.core.events import ClaimFinished, Emit, ItemClaimed, LeaseLost
 from tirelessd.core.item import Claim
@@ -26,6 +27,7 @@ from tirelessd.engine.settler import Settler
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Claimed, Store
 
+POLL_SECONDS: Final = 10.0
 RENEWALS_PER_LEASE: Final = 3
 RENEWAL_JITTER: Final = 0.1
 
@@ -55,7 +57,7 @@ class Pool:
         watch: StoreWatch,
         emit: Emit,
         clock: Clock,
-        poll_seconds: float,
+        source: random.Random,
     ) -> None:
         self.config = config
         self._store = store
@@ -64,7 +66,7 @@ class Pool:
         self._watch = watch
         self._emit = emit
         self._clock = clock
-        self._poll_seconds = poll_seconds
+        self._source = source
         self._free = config.slots
         self._queue: asyncio.Queue[Attempt] = asyncio.Queue(config.slots)
         self._attempts: dict[int, Attempt] = {}
@@ -114,6 +116,8 @@ class Pool:
                 refill=self._wants_refill(attempt),
             )
             self._last_progress_at = self._clock.wall()
+            if settled.is_held and isinstance(decision, RetryAfter):
+                self.expect(decision.seconds)
         finally:
             self._forget(attempt)
             self._note_idle()
@@ -137,6 +141,7 @@ class Pool:
             await self._settler.release(
                 attempt.claim, duration_seconds=duration_seconds, is_started=is_started
             )
+            self.expect(0.0)
 
     def _wants_refill(self, attempt: Attempt) -> bool:
         """Whether the freed slot may take the next item along; one left behind is not free yet."""
@@ -226,7 +231,7 @@ class Pool:
         if not self.is_open or self._free == 0:
             return None
         until_due = self._next_due_at - asyncio.get_running_loop().time()
-        return max(0.0, min(until_due, self._poll_seconds))
+        return max(0.0, min(until_due, POLL_SECONDS))
 
     async def _claim(self) -> None:
         """Ask the store for as many items as there are free slots."""
@@ -265,7 +270,7 @@ class Pool:
     async def _renew_loop(self) -> None:
         """Renew until the settlement is answered; a refused renewal ends the attempt."""
         while True:
-            jitter = 1.0 - random.random() * RENEWAL_JITTER  # noqa: S311  (not for secrets)
+            jitter = self._source.uniform(1.0 - RENEWAL_JITTER, 1.0)
             await asyncio.sleep(self.config.lease_seconds / RENEWALS_PER_LEASE * jitter)
             if self._attempts:
                 await self._renew(list(self._attempts.values()))
@@ -298,7 +303,7 @@ class Pool:
         """Whether an operator has paused the queue."""
         return self._is_paused
 
-    def set_paused(self, is_paused: bool) -> None:
+    def set_paused(self, *, is_paused: bool) -> None:
         """Stop or allow claims; what no slot has started yet is released, what runs goes on."""
         if is_paused == self._is_paused:
             return

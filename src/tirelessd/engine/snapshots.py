@@ -34,7 +34,7 @@ class Snapshots:
         self.last: TakenSnapshot | None = None
 
     async def fresh(self, within_seconds: float = 0.0) -> TakenSnapshot:
-        """The last snapshot when it is young enough, else the one that is being taken, else a new one."""
+        """The last snapshot when young enough, else the one being taken, else a new one."""
         last = self.last
         if last is not None and self._clock.wall() - last.taken_at < within_seconds:
             return last

@@ -9,8 +9,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-from tirelessd.core.events import BackgroundTaskFailed, BackgroundTaskSucceeded, Emit
-from tirelessd.core.events import UnexpectedError
+from tirelessd.core.events import (
+    BackgroundTaskFailed,
+    BackgroundTaskSucceeded,
+    Emit,
+    UnexpectedError,
+)
 
 RESTART_FLOOR_SECONDS: Final = 0.1
 RESTART_CAP_SECONDS: Final = 5.0
@@ -32,7 +36,7 @@ class Supervisor:
         return task
 
     def start_loop(self, name: str, body: Callable[[], Awaitable[None]]) -> None:
-        """Keep a loop running: one that raises is reported and started again; one that returns is done."""
+        """Keep a loop running: one that raises is told and restarted, one that returns is done."""
         self._loops[name] = self.spawn(self._keep_running(name, body), name)
 
     def start_rounds(
@@ -45,7 +49,7 @@ class Supervisor:
             while True:
                 try:
                     await work()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  (told, and tried again)
                     failures += 1
                     self._emit(BackgroundTaskFailed(name, error, failures))
                     await asyncio.sleep(min(restart_pause(failures), interval_seconds))
@@ -61,7 +65,7 @@ class Supervisor:
         while True:
             try:
                 return await body()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (told, and started again)
                 restarts += 1
                 self._emit(BackgroundTaskFailed(name, error, restarts))
             await asyncio.sleep(restart_pause(restarts))

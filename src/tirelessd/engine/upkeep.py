@@ -1,33 +1,28 @@
 """Upkeep: the rounds that keep promises nobody is waiting for.
 
-Expired leases are taken over and settled like any other outcome, items past their deadline end
-dead, old rows are purged, snapshots are taken, pauses are read, and the store is probed.
+Expired leases are taken over, items past their deadline end dead, old rows are purged, snapshots
+are taken, pauses are read, and the store is probed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from tirelessd.core.decision import RetryAfter
-from tirelessd.core.errors import AttemptError, StoreError
+from tirelessd.core.errors import StoreError
 from tirelessd.core.events import (
     BackgroundTaskSucceeded,
     DeadItemsPurged,
     Emit,
     ItemDied,
-    LeaseReclaimed,
 )
-from tirelessd.core.item import Claim
-from tirelessd.core.outcome import DeadReason, Reason
-from tirelessd.core.policy import StoredRetrying
+from tirelessd.core.outcome import DeadReason
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.health import StoreWatch
 from tirelessd.engine.pauses import Pauses
-from tirelessd.engine.pool import Pool
-from tirelessd.engine.settler import Settler
+from tirelessd.engine.reclaim import Reclaim
 from tirelessd.engine.snapshots import Snapshots
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Store
@@ -48,11 +43,8 @@ class Upkeep:
     def __init__(
         self,
         queues: Sequence[QueueConfig],
-        pools: Mapping[str, Pool],
-        retrying: Mapping[str, StoredRetrying],
-        fallback: StoredRetrying,
         store: Store,
-        settler: Settler,
+        reclaim: Reclaim,
         watch: StoreWatch,
         pauses: Pauses,
         snapshots: Snapshots,
@@ -60,11 +52,8 @@ class Upkeep:
         emit: Emit,
     ) -> None:
         self._queues = queues
-        self._pools = pools
-        self._retrying = retrying
-        self._fallback = fallback
         self._store = store
-        self._settler = settler
+        self._reclaim = reclaim
         self._watch = watch
         self._pauses = pauses
         self._snapshots = snapshots
@@ -74,7 +63,7 @@ class Upkeep:
     def start(self, supervisor: Supervisor) -> None:
         """Start every round."""
         supervisor.start_loop("probe", self._probe_loop)
-        supervisor.start_rounds("reclaim", RECLAIM_SECONDS, self.reclaim)
+        supervisor.start_rounds("reclaim", RECLAIM_SECONDS, self._reclaim.run)
         supervisor.start_rounds("expire", EXPIRE_SECONDS, self.expire)
         supervisor.start_rounds("purge", PURGE_SECONDS, self.purge)
         supervisor.start_rounds("snapshot", SNAPSHOT_SECONDS, self.snapshot)
@@ -87,36 +76,13 @@ class Upkeep:
             await asyncio.sleep(PROBE_SECONDS if self._watch.is_up else PROBE_DOWN_SECONDS)
 
     async def probe(self) -> None:
-        """Try a write, so that a broken store is known, and known to be healed, without a caller."""
+        """Try a write, so that a broken store, and a healed one, is known without a caller."""
         try:
             await self._store.probe()
         except StoreError as error:
             self._watch.failed(error)
         else:
             self._watch.worked()
-
-    async def reclaim(self) -> None:
-        """Take over what other owners left behind, and end each such attempt as a lost lease."""
-        lease_seconds = max((config.lease_seconds for config in self._queues), default=30.0)
-        while self._watch.is_up:
-            claims = await self._store.reclaim(BATCH_ITEMS, lease_seconds)
-            for claim in claims:
-                await self._end_lost(claim, lease_seconds)
-            if len(claims) < BATCH_ITEMS:
-                return
-
-    async def _end_lost(self, claim: Claim, lease_seconds: float) -> None:
-        queue = claim.item.queue
-        self._emit(LeaseReclaimed(queue, claim.item.id, claim.attempt))
-        error = AttemptError(
-            Reason.LEASE_LOST, "the lease expired: its process died or lost the store"
-        )
-        decision = self._retrying.get(queue, self._fallback).decide(error, claim)
-        settled = await self._settler.settle(
-            claim, decision, duration_seconds=0.0, lease_seconds=lease_seconds
-        )
-        if settled.is_held and isinstance(decision, RetryAfter) and queue in self._pools:
-            self._pools[queue].expect(decision.seconds)
 
     async def expire(self) -> None:
         """End queued items whose deadline has passed."""

@@ -84,14 +84,17 @@ Enqueued = Accepted | Replayed | Conflicting
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What a claim found; with fewer than asked for, when the next one falls due (None: nothing waits)."""
+    """What a claim found.
+
+    With fewer than asked for, when the next one falls due; None when nothing waits.
+    """
 
     claims: Sequence[Claim]
     next_due_in_seconds: float | None = None
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """Whether the lease held, so that the decision was written; `refill` is the claim that came along."""
+    """Whether the lease held and the decision was written; `refill` is the claim along with it."""
 
     is_held: bool
     refill: Claim | None = None
@@ -125,7 +128,10 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """All queues at one moment; items of queues that are not configured stand under their own sum."""
+    """All queues at one moment; items of unconfigured queues stand in a sum of their own.
+
+    Sizes are of the data, of the room left for it, and of the write-ahead log.
+    """
 
     queues: Mapping[str, QueueSnapshot]
     unconfigured: QueueSnapshot
@@ -154,7 +160,7 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """The answer to a cancel: the state afterwards (None: unknown item), and whether this call did it."""
+    """The state after a cancel (None: unknown item), and whether this call changed it."""
 
     state: State | None
     queue: str = ""
@@ -186,10 +192,10 @@ class Store(ABC):
     ) -> Sequence[Enqueued]:
         """Accept items in one atomic step; answers in their order, after the commit.
 
-        An item with a known key is not stored again: `Replayed` or `Conflicting`, also between items
-        of one call or one commit. With `hand_off`, an item that is due is stored leased if its queue
-        is not paused, has no ready item waiting and `reserve` answers True when the commit is
-        formed; after the commit, before this call answers, it is delivered.
+        An item with a known key is not stored again: `Replayed` or `Conflicting`, also between
+        items of one call or one commit. With `hand_off`, an item that is due is stored leased if
+        its queue is not paused, has no ready item waiting and `reserve` answers True when the
+        commit is formed; after the commit, before this call answers, it is delivered.
         """
 
     @abstractmethod
@@ -202,8 +208,9 @@ class Store(ABC):
     ) -> Claimed:
         """Lease up to `limit` due items, each with a fresh random token; its attempt is counted.
 
-        Never a paused queue's item, one past its deadline, or one leased by someone else. Items that
-        lost a lease in this generation come only within `recovered`, which counts toward `limit`.
+        Never a paused queue's item, one past its deadline, or one leased by someone else. Items
+        that lost a lease in this generation come only within `recovered`, which counts toward
+        `limit`.
         `next_due_in_seconds` speaks only of items that this very call could have claimed: nothing
         of a paused queue, and of recovered items only when `recovered` was not 0.
         """
@@ -219,13 +226,14 @@ class Store(ABC):
         """Write decisions, each guarded by state and token, never by expiry.
 
         A refused one changes nothing. A failure is appended to the history in the same commit;
-        `RetryAfter` counts from now; a lost lease counts toward `Claim.lost_leases`. `refill` claims
-        as `claim` with limit 1 and no recovered item does, after all settlements of the commit.
+        `RetryAfter` counts from now; a lost lease counts toward `Claim.lost_leases`. `refill`
+        claims as `claim` with limit 1 and no recovered item does, after all settlements of the
+        commit.
         """
 
     @abstractmethod
     async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
-        """Hand unfinished items back, due as before, their attempt un-counted; fenced like settle."""
+        """Hand unfinished items back, due as before, attempt un-counted; fenced like settle."""
 
     @abstractmethod
     async def reclaim(self, limit: int, lease_seconds: float) -> Sequence[Claim]:
@@ -237,7 +245,7 @@ class Store(ABC):
 
     @abstractmethod
     async def expire(self, limit: int) -> Sequence[Expired]:
-        """End up to `limit` queued items past their deadline dead, paused or not, configured or not."""
+        """End up to `limit` queued items past their deadline, dead; paused or not, of any queue."""
 
     @abstractmethod
     async def get(self, item_id: str) -> ItemRecord | None:
@@ -262,11 +270,11 @@ class Store(ABC):
 
     @abstractmethod
     async def list_dead(self, selection: Selection, after: str | None, limit: int) -> Page:
-        """Dead letters ordered by (died_at, id), each with its last error; paged as `list_items`."""
+        """Dead letters by (died_at, id), each with its last error; paged as `list_items`."""
 
     @abstractmethod
     async def redrive(self, selection: Selection, limit: int, *, dry_run: bool = False) -> Changed:
-        """Put dead letters back, due now: new generation, attempts, lost leases and deadline renewed.
+        """Put dead letters back, due now: new generation; attempts, losses, deadline renewed.
 
         Key, priority and history stay. With `dry_run` the count only.
         """
@@ -279,18 +287,18 @@ class Store(ABC):
 
     @abstractmethod
     async def cancel(self, item_id: str) -> Cancelled:
-        """End a queued item, in one statement guarded by `queued`; again on a cancelled one is no change."""
+        """End a queued item, in one statement guarded by `queued`; a cancelled one stays so."""
 
     @abstractmethod
     async def purge(self, queues: Sequence[QueueConfig], limit: int) -> Mapping[str, int]:
-        """Delete up to `limit` ended items that outlived their retention, oldest first, and old keys.
+        """Delete up to `limit` ended items that outlived their retention, oldest first, and keys.
 
         The answer has the purged dead letters per queue, and under "" everything else.
         """
 
     @abstractmethod
     async def pause(self, queue: str, expires_in_seconds: float | None) -> None:
-        """Stop claims and hand-offs of a queue, for so long or until resumed; replaces a former pause."""
+        """Stop claims and hand-offs of a queue, for so long or until resumed; the last one holds."""
 
     @abstractmethod
     async def resume(self, queue: str) -> None:

@@ -1,0 +1,126 @@
+"""A daemon as its users run it: a process of its own, with a configuration file and a log."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import yaml
+
+START_SECONDS = 15.0
+
+
+class DaemonProcess:
+    """Starts, watches and ends one daemon; every line it logs is kept."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.config_path = folder / "tirelessd.yaml"
+        self.config_path.write_text(yaml.safe_dump(dict(config)))
+        self.lines: list[dict[str, Any]] = []
+        self.stray_output: list[str] = []
+        self.urls: dict[str, str] = {}
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._logged = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        """The running process."""
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start the process and return once it says that it is ready."""
+        self.urls = {}
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tirelessd",
+            "serve",
+            "--config",
+            str(self.config_path),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        self._reading = asyncio.get_running_loop().create_task(self._read())
+        async with asyncio.timeout(START_SECONDS):
+            while not {"api", "ops"} <= self.urls.keys():
+                await self._wait_line()
+            await self._wait_ready()
+
+    async def _wait_line(self) -> None:
+        """Return at the next line; fails when the process has ended instead."""
+        self._logged.clear()
+        assert self._reading is not None
+        line = asyncio.get_running_loop().create_task(self._logged.wait())
+        done, _ = await asyncio.wait({line, self._reading}, return_when="FIRST_COMPLETED")
+        if line not in done:
+            line.cancel()
+            raise AssertionError(
+                f"the daemon ended at its start: {self.stray_output or self.lines}"
+            )
+
+    async def _wait_ready(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            while await self.probe(session) != 200:
+                await self._wait_line()
+
+    async def probe(self, session: aiohttp.ClientSession, path: str = "/readyz") -> int:
+        """The status that a probe answers; 0 when nobody answers."""
+        try:
+            async with session.get(self.urls["ops"] + path) as response:
+                return response.status
+        except aiohttp.ClientError:
+            return 0
+
+    async def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for raw in self._process.stderr:
+            self._keep(raw.decode(errors="replace").rstrip())
+            self._logged.set()
+
+    def _keep(self, text: str) -> None:
+        try:
+            line = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            self.stray_output.append(text)
+            return
+        self.lines.append(line)
+        if line.get("event") == "listener.opened":
+            self.urls[line["name"]] = line["url"]
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the process a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def wait(self, seconds: float) -> int:
+        """The exit code; fails when the process is still there after so long."""
+        assert self._process is not None
+        assert self._reading is not None
+        code = await asyncio.wait_for(self._process.wait(), seconds)
+        await self._reading
+        return code
+
+    async def kill(self) -> None:
+        """End the process as a power cut would, if it still runs."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+            await self.wait(10)
+
+    def tracebacks(self) -> list[str]:
+        """What an operator would read as a crash: tracebacks in lines or beside them."""
+        lines = [
+            str(line) for line in self.lines if "exception" in line or "Traceback" in str(line)
+        ]
+        return lines + [text for text in self.stray_output if text]
