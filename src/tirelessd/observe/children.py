@@ -1,0 +1,113 @@
+"""Children of families, looked up once: what happens then costs an increment, not a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from prometheus_client import Gauge
+
+from tirelessd.core.item import ShownState
+from tirelessd.core.queue import UNCONFIGURED, QueueConfig
+from tirelessd.observe import labels
+from tirelessd.observe.families import Families
+from tirelessd.observe.readings import PoolReading, QueueCounts, StoreReading
+from tirelessd.observe.tallies import Family, Series
+
+Child = TypeVar("Child", bound=Series)
+TellOverflow = Callable[[str, str], None]
+"""Is told the family and the label for which a value outside the closed set came."""
+
+
+class ClosedChildren(dict[str, Child], Generic[Child]):
+    """One family's children by its last label, every legal value present from the start.
+
+    `fixed` are the values of the labels before. A value outside the set is a defect somewhere: it
+    is counted under `__overflow__`, and told.
+    """
+
+    def __init__(
+        self, family: Family[Child], values: Iterable[str], tell: TellOverflow, *fixed: str
+    ) -> None:
+        self._family = family
+        self._tell = tell
+        self._fixed = fixed
+        super().__init__({value: family.labels(*fixed, value) for value in values})
+
+    def __missing__(self, value: str) -> Child:
+        self._tell(self._family.name, self._family.label_names[-1])
+        return self._family.labels(*self._fixed, labels.OVERFLOW)
+
+
+class QueueGauges:
+    """What is set for one configured queue from its pool and its configuration."""
+
+    def __init__(self, families: Families, config: QueueConfig) -> None:
+        workers, state, queue = families.workers, families.state, config.name
+        self.slots = workers.slots.labels(queue)
+        self.busy = workers.busy.labels(queue)
+        self.unfinished = workers.unfinished.labels(queue)
+        self.longest = workers.longest.labels(queue)
+        self.progress_at = workers.progress_at.labels(queue)
+        self.claim_at = workers.claim_at.labels(queue)
+        self.paused = state.paused.labels(queue)
+        self.slots.set(config.slots)
+        state.capacity.labels(queue).set(config.capacity_items)
+        workers.timeout.labels(queue).set(config.attempt_timeout_seconds)
+
+    def see(self, pool: PoolReading) -> None:
+        """Set everything to what was read."""
+        self.slots.set(pool.slots)
+        self.busy.set(pool.busy)
+        self.paused.set(pool.is_paused)
+        self.unfinished.set(pool.unfinished_seconds)
+        self.longest.set(pool.longest_running_seconds)
+        self.progress_at.set(pool.last_progress_at)
+        self.claim_at.set(pool.last_claim_at)
+
+
+class StoreGauges:
+    """What is set from the store's snapshot; all queues of a reading appear together."""
+
+    def __init__(self, families: Families, store: str, queues: Iterable[str]) -> None:
+        self._queues = {
+            queue: StateGauges(families, store, queue) for queue in (*queues, UNCONFIGURED)
+        }
+        self._at = families.state.snapshot_at.labels(store)
+        self._duration = families.state.snapshot_duration.labels(store)
+        self._size = families.store.size.labels(store)
+        self._free = families.store.free.labels(store)
+        self._log = families.store.log.labels(store)
+
+    def see(self, reading: StoreReading, taken_at: float, duration_seconds: float) -> None:
+        """Set everything to what was read."""
+        for queue, counts in {**reading.queues, UNCONFIGURED: reading.unconfigured}.items():
+            if queue in self._queues:
+                self._queues[queue].see(counts)
+        self._size.set(reading.size_bytes)
+        self._free.set(reading.free_bytes)
+        self._log.set(reading.log_bytes)
+        self._at.set(taken_at)
+        self._duration.set(duration_seconds)
+
+
+class StateGauges:
+    """One queue's items and ages in one store."""
+
+    def __init__(self, families: Families, store: str, queue: str) -> None:
+        state = families.state
+        self._items: dict[ShownState, Gauge] = {
+            shown: state.items.labels(store, queue, shown) for shown in labels.QUEUE_STATES
+        }
+        self._ages: dict[ShownState, Gauge] = {
+            shown: state.item_age.labels(store, queue, shown) for shown in labels.QUEUE_STATES
+        }
+        self._ready_age = state.ready_age.labels(store, queue)
+
+    def see(self, counts: QueueCounts) -> None:
+        """Set everything to what was read; a state that is not mentioned has no items."""
+        for shown, gauge in self._items.items():
+            gauge.set(counts.counts.get(shown, 0))
+        for shown, gauge in self._ages.items():
+            gauge.set(counts.item_age_seconds.get(shown, 0.0))
+        self._ready_age.set(counts.ready_age_seconds)

@@ -1,0 +1,135 @@
+"""What the events of intake, store and daemon add to the counters and histograms."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from tirelessd.core.clock import Clock
+from tirelessd.core.events import (
+    BackgroundTaskFailed,
+    BackgroundTaskSucceeded,
+    IntakeRequestFinished,
+    IntakeRequestStarted,
+    ItemDrained,
+    StoreOperationFinished,
+    UnexpectedError,
+)
+from tirelessd.observe import labels
+from tirelessd.observe.children import ClosedChildren, TellOverflow
+from tirelessd.observe.dispatch import Table
+from tirelessd.observe.families import DaemonFamilies, IntakeFamilies, StoreFamilies
+
+
+class IntakeMetrics:
+    """Counts submit requests."""
+
+    def __init__(self, families: IntakeFamilies, tell: TellOverflow) -> None:
+        self._results = ClosedChildren(families.requests, labels.INTAKE_RESULTS, tell)
+        self._durations = ClosedChildren(families.duration, labels.INTAKE_CLASSES, tell)
+        self._in_flight = 0
+        families.in_flight.set_function(lambda: self._in_flight)
+
+    def table(self) -> Table:
+        """Which method sees which event."""
+        return {
+            IntakeRequestStarted: self._request_started,
+            IntakeRequestFinished: self._request_finished,
+        }
+
+    def _request_started(self, _event: IntakeRequestStarted) -> None:
+        self._in_flight += 1
+
+    def _request_finished(self, event: IntakeRequestFinished) -> None:
+        self._in_flight -= 1
+        self._results[event.result].inc()
+        self._durations[status_class(event.status)].observe(event.duration_seconds)
+
+
+def status_class(status: int) -> str:
+    """Whose fault an answer was."""
+    ok, client_error, server_error = labels.INTAKE_CLASSES
+    if status >= 500:
+        return server_error
+    return client_error if status >= 400 else ok
+
+
+class StoreMetrics:
+    """Counts store verbs."""
+
+    def __init__(self, families: StoreFamilies, backend: str, tell: TellOverflow) -> None:
+        self._durations = ClosedChildren(families.duration, labels.STORE_OPERATIONS, tell, backend)
+        self._errors = {
+            operation: ClosedChildren(
+                families.errors, labels.STORE_ERROR_KINDS, tell, backend, operation
+            )
+            for operation in labels.STORE_OPERATIONS
+        }
+        self._unknown_operation = ClosedChildren(
+            families.errors, (), tell, backend, labels.OVERFLOW
+        )
+
+    def table(self) -> Table:
+        """Which method sees which event."""
+        return {StoreOperationFinished: self._operation_finished}
+
+    def _operation_finished(self, event: StoreOperationFinished) -> None:
+        operation = labels.STORE_VERBS.get(event.operation, labels.OVERFLOW)
+        self._durations[operation].observe(event.duration_seconds)
+        if event.error_kind is not None:
+            self._errors.get(operation, self._unknown_operation)[event.error_kind].inc()
+
+
+class DaemonMetrics:
+    """Counts what the daemon does besides items, and the lines of its log."""
+
+    def __init__(self, families: DaemonFamilies, clock: Clock, tell: TellOverflow) -> None:
+        self._clock = clock
+        self._tasks = {
+            task: (families.task_success_at.labels(task), families.task_interval.labels(task))
+            for task in labels.BACKGROUND_ROUNDS
+        }
+        tasks = (*labels.BACKGROUND_ROUNDS, *labels.BACKGROUND_LOOPS)
+        self._failures = ClosedChildren(families.task_failures, tasks, tell)
+        self._drained = ClosedChildren(families.drained, labels.DRAIN_RESULTS, tell)
+        self._unhandled = families.unhandled.labels()
+        self._log_lines = ClosedChildren(families.log_lines, labels.LOG_LEVELS, tell)
+        self._log_suppressed = families.log_suppressed.labels()
+        self._log_lock = Lock()
+
+    def table(self) -> Table:
+        """Which method sees which event."""
+        return {
+            ItemDrained: self._item_drained,
+            BackgroundTaskSucceeded: self._task_succeeded,
+            BackgroundTaskFailed: self._task_failed,
+            UnexpectedError: self._unexpected_error,
+        }
+
+    def _item_drained(self, event: ItemDrained) -> None:
+        self._drained[event.result].inc()
+
+    def _task_succeeded(self, event: BackgroundTaskSucceeded) -> None:
+        success_at, interval = self._tasks[task_kind(event.task)]
+        success_at.set(self._clock.wall())
+        interval.set(event.interval_seconds)
+
+    def _task_failed(self, event: BackgroundTaskFailed) -> None:
+        self._failures[task_kind(event.task)].inc()
+
+    def _unexpected_error(self, _event: UnexpectedError) -> None:
+        self._unhandled.inc()
+
+    def line_written(self, level: str) -> None:
+        """A log line went out; may be called from any thread."""
+        with self._log_lock:
+            self._log_lines[level].inc()
+
+    def lines_suppressed(self, count: int) -> None:
+        """Log lines did not go out; may be called from any thread."""
+        with self._log_lock:
+            self._log_suppressed.inc(count)
+
+
+def task_kind(task: str) -> str:
+    """The first word of a task's name; what follows tells one slot or queue from another."""
+    return task.partition(" ")[0]

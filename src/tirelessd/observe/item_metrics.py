@@ -1,0 +1,185 @@
+"""What the events of items and queues add to the counters and histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tirelessd.core.events import (
+    AttemptFinished,
+    ClaimFinished,
+    DeadItemsPurged,
+    ItemAccepted,
+    ItemCancelled,
+    ItemClaimed,
+    ItemDied,
+    ItemsRedriven,
+    ItemSucceeded,
+    LateCompletion,
+    LeaseLost,
+    LeaseReclaimed,
+)
+from tirelessd.core.outcome import Outcome
+from tirelessd.core.queue import UNCONFIGURED
+from tirelessd.observe import labels
+from tirelessd.observe.children import ClosedChildren, TellOverflow
+from tirelessd.observe.dispatch import Table
+from tirelessd.observe.families import AttemptFamilies, Families
+
+
+class QueueEvents:
+    """What events of one queue add to."""
+
+    def __init__(self, families: Families, queue: str, tell: TellOverflow) -> None:
+        intake, attempts, workers = families.intake, families.attempts, families.workers
+        self.accepted = intake.accepted.labels(queue)
+        self.size = intake.size.labels(queue)
+        self.attempts = {
+            outcome: ClosedChildren(
+                attempts.attempts,
+                [reason for pair, reason in labels.ATTEMPT_PAIRS if pair is outcome],
+                tell,
+                queue,
+                outcome,
+            )
+            for outcome in Outcome
+        }
+        self.duration = {
+            outcome: attempts.duration.labels(queue, outcome) for outcome in labels.TIMED_OUTCOMES
+        }
+        first, retry = labels.WAIT_PHASES
+        self.first_wait = attempts.wait.labels(queue, first)
+        self.retry_wait = attempts.wait.labels(queue, retry)
+        (asked,) = labels.THROTTLE_SOURCES
+        self.throttled = attempts.throttled.labels(queue, asked)
+        self.claims = ClosedChildren(workers.claims, labels.CLAIM_RESULTS, tell, queue)
+        self.claim_items = workers.claim_items.labels(queue)
+        self.leases_expired = workers.leases_expired.labels(queue)
+        self.renewal_failures = workers.renewal_failures.labels(queue)
+        self.late = workers.late.labels(queue)
+        self.ends = QueueEnds(attempts, queue, tell)
+        self.end_to_end = {
+            ending: attempts.end_to_end.labels(queue, ending) for ending in labels.DELIVERY_ENDINGS
+        }
+        self.item_attempts = {
+            ending: attempts.item_attempts.labels(queue, ending)
+            for ending in labels.DELIVERY_ENDINGS
+        }
+
+
+class QueueEnds:
+    """The counts of how items of one queue ended and what became of dead ones.
+
+    They are all that can happen to items of a queue that is no longer configured.
+    """
+
+    def __init__(self, attempts: AttemptFamilies, queue: str, tell: TellOverflow) -> None:
+        self.completed = {
+            (ending, bool(number)): attempts.completed.labels(queue, ending, retried)
+            for ending in labels.ENDINGS
+            for number, retried in enumerate(labels.RETRIED)
+        }
+        self.dead = ClosedChildren(attempts.dead, labels.DEAD_REASONS, tell, queue)
+        self.redriven = attempts.redriven.labels(queue)
+        self.purged = ClosedChildren(attempts.purged, labels.PURGE_SOURCES, tell, queue)
+
+
+class QueuesEvents(dict[str, QueueEvents]):
+    """The configured queues; what happens to any other counts under one word."""
+
+    def __init__(self, families: Families, queues: Iterable[str], tell: TellOverflow) -> None:
+        self._families, self._tell = families, tell
+        QueueEnds(families.attempts, UNCONFIGURED, tell)
+        super().__init__({queue: QueueEvents(families, queue, tell) for queue in queues})
+
+    def __missing__(self, queue: str) -> QueueEvents:
+        if UNCONFIGURED not in self:
+            self[UNCONFIGURED] = QueueEvents(self._families, UNCONFIGURED, self._tell)
+        return self[UNCONFIGURED]
+
+
+class ItemMetrics:
+    """Counts what happens to items."""
+
+    def __init__(self, families: Families, queues: Iterable[str], tell: TellOverflow) -> None:
+        self._queues = QueuesEvents(families, queues, tell)
+
+    def table(self) -> Table:
+        """Which method sees which event."""
+        return {
+            ItemAccepted: self._item_accepted,
+            ItemClaimed: self._item_claimed,
+            ClaimFinished: self._claim_finished,
+            AttemptFinished: self._attempt_finished,
+            ItemSucceeded: self._item_succeeded,
+            ItemDied: self._item_died,
+            ItemCancelled: self._item_cancelled,
+            ItemsRedriven: self._items_redriven,
+            DeadItemsPurged: self._dead_items_purged,
+            LeaseReclaimed: self._lease_reclaimed,
+            LeaseLost: self._lease_lost,
+            LateCompletion: self._late_completion,
+        }
+
+    def _item_accepted(self, event: ItemAccepted) -> None:
+        queue = self._queues[event.queue]
+        queue.accepted.inc()
+        queue.size.observe(event.size_bytes)
+
+    def _item_claimed(self, event: ItemClaimed) -> None:
+        queue = self._queues[event.queue]
+        wait = queue.first_wait if event.attempt == 1 else queue.retry_wait
+        wait.observe(event.waited_seconds)
+
+    def _claim_finished(self, event: ClaimFinished) -> None:
+        queue = self._queues[event.queue]
+        if event.items is None:
+            queue.claims["error"].inc()
+        elif event.items == 0:
+            queue.claims["empty"].inc()
+        else:
+            queue.claims["hit"].inc()
+            queue.claim_items.observe(event.items)
+
+    def _attempt_finished(self, event: AttemptFinished) -> None:
+        queue, failure = self._queues[event.queue], event.failure
+        reason = failure.reason if failure is not None else labels.NO_REASON
+        queue.attempts[event.outcome][reason].inc()
+        if event.outcome is not Outcome.RELEASED:
+            queue.duration[event.outcome].observe(event.duration_seconds)
+        if (
+            event.outcome is Outcome.RETRY
+            and failure is not None
+            and failure.retry_after_seconds is not None
+        ):
+            queue.throttled.inc()
+
+    def _item_succeeded(self, event: ItemSucceeded) -> None:
+        queue = self._queues[event.queue]
+        queue.ends.completed["succeeded", event.attempts > 1].inc()
+        queue.end_to_end["succeeded"].observe(event.age_seconds)
+        queue.item_attempts["succeeded"].observe(event.attempts)
+
+    def _item_died(self, event: ItemDied) -> None:
+        queue = self._queues[event.queue]
+        queue.ends.completed["dead", event.attempts > 1].inc()
+        queue.ends.dead[event.reason].inc()
+        queue.end_to_end["dead"].observe(event.age_seconds)
+        queue.item_attempts["dead"].observe(event.attempts)
+
+    def _item_cancelled(self, event: ItemCancelled) -> None:
+        self._queues[event.queue].ends.completed["cancelled", event.attempts > 1].inc()
+
+    def _items_redriven(self, event: ItemsRedriven) -> None:
+        self._queues[event.queue].ends.redriven.inc(event.count)
+
+    def _dead_items_purged(self, event: DeadItemsPurged) -> None:
+        self._queues[event.queue].ends.purged[event.source].inc(event.count)
+
+    def _lease_reclaimed(self, event: LeaseReclaimed) -> None:
+        self._queues[event.queue].leases_expired.inc()
+
+    def _lease_lost(self, event: LeaseLost) -> None:
+        self._queues[event.queue].renewal_failures.inc()
+
+    def _late_completion(self, event: LateCompletion) -> None:
+        self._queues[event.queue].late.inc()

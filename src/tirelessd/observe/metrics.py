@@ -1,0 +1,174 @@
+"""Metrics from events and readings, in a registry of their own.
+
+Counters and histograms follow events; gauges are set from readings handed in, never counted up and
+down, so that a missed event cannot leave one wrong for good.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from tirelessd.core.clock import Clock
+from tirelessd.core.errors import StartError
+from tirelessd.core.events import (
+    DrainFinished,
+    Event,
+    HandlerStuck,
+    LifecycleChanged,
+    LifecycleState,
+    ListenerOpened,
+    QueuePaused,
+    QueueResumed,
+    StoreFailed,
+    StoreHealed,
+    UnconfiguredItemsFound,
+)
+from tirelessd.core.queue import QueueConfig
+from tirelessd.observe import labels
+from tirelessd.observe.children import QueueGauges, StoreGauges
+from tirelessd.observe.daemon_metrics import DaemonMetrics, IntakeMetrics, StoreMetrics
+from tirelessd.observe.dispatch import Table
+from tirelessd.observe.families import SCHEMA, Buckets, Families, InfoFamilies
+from tirelessd.observe.item_metrics import ItemMetrics
+from tirelessd.observe.readings import PoolReading, StoreReading
+
+UNSEEN: Final[Mapping[type[Event], str]] = {
+    QueuePaused: "tirelessd_queue_paused is read from the pool, and so survives a restart",
+    QueueResumed: "as for QueuePaused",
+    StoreFailed: "tirelessd_store_up is read from the engine; errors are counted per operation",
+    StoreHealed: "as for StoreFailed",
+    HandlerStuck: "shows in the busy slots, and before that in the longest running attempt",
+    LifecycleChanged: "tirelessd_lifecycle_state is read from the engine",
+    DrainFinished: "its counts came one by one as ItemDrained",
+    ListenerOpened: "a line for people",
+    UnconfiguredItemsFound: "tirelessd_queue_items has them, under __unconfigured__",
+}
+"""Events that change no metric, each with the reason."""
+
+
+class About(msgspec.Struct, frozen=True):
+    """What the info families tell of this process."""
+
+    version: str
+    config_hash: str
+    revision: str = "unknown"
+
+
+class Metrics:
+    """An observer; every legal series is in its `registry` from the start, at 0.
+
+    `store_label` tells stores apart, `backend` is their kind. Events come, and `see_…` is called,
+    in the event loop's thread; the registry may be collected in any.
+    """
+
+    def __init__(
+        self,
+        queues: Sequence[QueueConfig],
+        *,
+        store_label: str,
+        backend: str,
+        about: About,
+        clock: Clock,
+        buckets: Buckets | None = None,
+    ) -> None:
+        refuse_multiprocess_mode()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        families = Families(self.registry, buckets or Buckets())
+        names = [queue.name for queue in queues]
+        tell = self._tell_overflow
+        self._overflow = families.daemon.overflow
+        self._pools = {queue.name: QueueGauges(families, queue) for queue in queues}
+        self._store = StoreGauges(families, store_label, names)
+        self._store_up = families.store.up.labels(store_label)
+        self._ready = families.daemon.ready
+        self._lifecycle = {
+            state: families.daemon.lifecycle.labels(state) for state in labels.LIFECYCLE_STATES
+        }
+        self._daemon = DaemonMetrics(families.daemon, clock, tell)
+        self._see: Table = {
+            **IntakeMetrics(families.intake, tell).table(),
+            **ItemMetrics(families, names, tell).table(),
+            **StoreMetrics(families.store, backend, tell).table(),
+            **self._daemon.table(),
+        }
+        add_process_families(self.registry)
+        tell_about(families.info, about)
+
+    def __call__(self, event: Event) -> None:
+        """Count what happened."""
+        see = self._see.get(type(event))
+        if see is not None:
+            see(event)
+
+    @property
+    def seen(self) -> frozenset[type[Event]]:
+        """The types of event that change a metric."""
+        return frozenset(self._see)
+
+    @property
+    def line_tally(self) -> DaemonMetrics:
+        """Where the log counts its lines."""
+        return self._daemon
+
+    def see_pools(self, pools: Mapping[str, PoolReading]) -> None:
+        """Take over what the configured queues' pools say of themselves."""
+        for queue, gauges in self._pools.items():
+            if queue in pools:
+                gauges.see(pools[queue])
+
+    def see_store(self, reading: StoreReading, *, taken_at: float, duration_seconds: float) -> None:
+        """Take over a snapshot of the store; `taken_at` in seconds since the epoch."""
+        self._store.see(reading, taken_at, duration_seconds)
+
+    def see_life(self, state: LifecycleState, *, is_ready: bool, is_store_up: bool) -> None:
+        """Take over what the daemon says of itself."""
+        for name, gauge in self._lifecycle.items():
+            gauge.set(name == state)
+        self._ready.set(is_ready)
+        self._store_up.set(is_store_up)
+
+    def _tell_overflow(self, family: str, label: str) -> None:
+        self._overflow.labels(family, label).inc()
+
+
+def refuse_multiprocess_mode() -> None:
+    """Raise `StartError` where prometheus_client would share values between processes.
+
+    That mode knows neither exemplars nor info families, and one process a pod has no use for it.
+    """
+    for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
+        if name in os.environ:
+            raise StartError(f"{name} is set; tirelessd is one process, so unset it")
+
+
+def add_process_families(registry: CollectorRegistry) -> None:
+    """Memory, CPU, file descriptors, garbage collector and interpreter, under their usual names."""
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+
+
+def tell_about(families: InfoFamilies, about: About) -> None:
+    """Set the info families."""
+    families.build.info(
+        {
+            "version": about.version,
+            "revision": about.revision,
+            "python": platform.python_version(),
+        }
+    )
+    families.config.info({"hash": about.config_hash})
+    families.schema.info({"schema": SCHEMA})

