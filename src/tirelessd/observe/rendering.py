@@ -1,0 +1,104 @@
+"""From what is to be said to a finished line: safe fields in their order, then JSON or columns."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor
+
+from tirelessd.core.clock import Clock, instant
+from tirelessd.core.errors import TirelessdError
+from tirelessd.core.outcome import text_of_error
+from tirelessd.observe.lines import LINES_LOST, Line
+from tirelessd.observe.safety import safe_key, safe_traceback, safe_value
+from tirelessd.observe.sampling import Fingerprints, fingerprint_of
+from tirelessd.observe.sink import LineTally
+
+OWN_FIELDS: Final = frozenset({"ts", "level", "event", "version"})
+
+
+class Shape:
+    """Gives a line its fields and their order; everything in it is safe to write afterwards."""
+
+    def __init__(self, clock: Clock, tally: LineTally, *, version: str | None) -> None:
+        self._clock = clock
+        self._tally = tally
+        self._version = version
+        self._fingerprints = Fingerprints()
+
+    def __call__(self, _logger: Any, method: str, fields: EventDict) -> EventDict:
+        """The line's fields, `ts level event` first; a None is left out."""
+        error = error_of(fields.pop("exc_info", None))
+        line: EventDict = {"ts": self._timestamp(), "level": method, "event": fields["event"]}
+        for key, value in fields.items():
+            if value is not None and key not in OWN_FIELDS:
+                line[safe_key(key)] = safe_value(value)
+        if error is not None:
+            self._add_error(line, error)
+        if self._version is not None:
+            line["version"] = self._version
+        self._tally.line_written(method)
+        return line
+
+    def _timestamp(self) -> str:
+        return instant(self._clock.wall()).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+    def _add_error(self, line: EventDict, error: BaseException) -> None:
+        """Say what it was; how it came to it too, once, and only for what nobody foresaw."""
+        line["error"] = safe_value(text_of_error(error))
+        if isinstance(error, TirelessdError):
+            return
+        line["fingerprint"] = fingerprint_of(error)
+        if self._fingerprints.first_sight(line["fingerprint"]):
+            line["exception"] = safe_traceback(error)
+
+
+class Rename:
+    """Puts a text that somebody else chose under `message`, and a word of the catalogue first."""
+
+    def __init__(self, line: Line) -> None:
+        self._event = line.event
+
+    def __call__(self, _logger: Any, _method: str, fields: EventDict) -> EventDict:
+        """The fields under their new names."""
+        return {**fields, "message": fields["event"], "event": self._event}
+
+
+def error_of(exc_info: Any) -> BaseException | None:
+    """The exception that `exc_info` stands for, in all the shapes that logging allows."""
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return error_of(exc_info[1])
+    return sys.exc_info()[1] if exc_info else None
+
+
+def json_line(_logger: Any, _method: str, fields: EventDict) -> str:
+    """The line as one JSON object."""
+    return msgspec.json.encode(fields).decode()
+
+
+def console_line(*, is_colored: bool) -> Processor:
+    """A renderer for people: the time of day, columns, and tracebacks that stay in their margin."""
+    is_colored = is_colored and "NO_COLOR" not in os.environ
+    render = structlog.dev.ConsoleRenderer(
+        colors=is_colored, timestamp_key="ts", pad_event_to=18, sort_keys=False
+    )
+
+    def line(logger: Any, method: str, fields: EventDict) -> str:
+        fields["ts"] = fields["ts"][11:]
+        if "exception" in fields:
+            fields["exception"] = "  | " + fields["exception"].replace("\n", "\n  | ")
+        return render(logger, method, fields)
+
+    return line
+
+
+def loss_line(shape: Shape, render: Processor, count: int) -> str:
+    """The line that tells how many are missing."""
+    level = LINES_LOST.levels[0]
+    return str(render(None, level, shape(None, level, {"event": LINES_LOST.event, "lines": count})))

@@ -1,0 +1,66 @@
+r"""Text as it may stand in a log: one line, bounded, printable, without what gives access.
+
+Upstreams, callers and handlers choose much of it. Whatever they choose, it cannot start a line of
+its own, steer a terminal, or carry a URL's query, its user and password, or a bearer token.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from typing import Any, Final
+
+from tirelessd.core.outcome import bounded_text
+
+KEY_MAX_CHARACTERS: Final = 64
+TRACEBACK_MAX_CHARACTERS: Final = 16_000
+INTEGERS: Final = range(-(2**63), 2**64)
+
+SUSPECT: Final = re.compile(r"[?@]|bearer|basic|authorization|cookie", re.IGNORECASE)
+# In their order: the user of a URL, its query, any other query, and credentials of headers.
+MASKS: Final = (
+    (re.compile(r"(\w://)[^\s/?#@]+@"), r"\1…@"),
+    (re.compile(r"(\w://[^\s?#\"'<>]*)\?[^\s\"'<>]*"), r"\1?…"),
+    (re.compile(r"\?[^\s?=\"'<>]+=[^\s\"'<>]*"), "?…"),
+    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), r"\1 …"),
+    (
+        re.compile(
+            r"\b((?:proxy-)?authorization|(?:set-)?cookie)(['\"]?\s*[:=,]\s*).*", re.IGNORECASE
+        ),
+        r"\1\2…",
+    ),
+)
+UNPRINTABLE: Final = re.compile(r"[^\n -~]")
+
+
+def masked(text: str) -> str:
+    """The text without queries, credentials and tokens, as far as their shape gives them away."""
+    if SUSPECT.search(text):
+        for pattern, mask in MASKS:
+            text = pattern.sub(mask, text)
+    return text
+
+
+def safe_value(value: Any) -> Any:
+    """A value that every renderer can write; text is masked, escaped and cut."""
+    if isinstance(value, str):
+        return bounded_text(masked(str(value)))
+    if isinstance(value, bool | float) or (isinstance(value, int) and value in INTEGERS):
+        return value
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001  (a handler's __repr__ may raise anything)
+        text = f"(cannot be shown: {type(error).__name__})"
+    return bounded_text(masked(text))
+
+
+def safe_key(key: str) -> str:
+    """A field's name, escaped and cut."""
+    return bounded_text(key[:KEY_MAX_CHARACTERS])
+
+
+def safe_traceback(error: BaseException) -> str:
+    """The traceback on several lines, their ends kept where it is too long; no locals in it."""
+    text = masked("".join(traceback.format_exception(error)).rstrip())
+    text = UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+    return text[-TRACEBACK_MAX_CHARACTERS:]
