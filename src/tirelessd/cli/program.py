@@ -1,0 +1,63 @@
+"""One command line in, one exit code out, and nothing but one line for whatever goes wrong.
+
+0 is success, 1 a failure, 2 a bad configuration or command line, 128 + n an end by signal n.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Final
+
+from typer.exceptions import Abort, TyperException
+
+from tirelessd.cli.commands import app
+from tirelessd.core.errors import TirelessdError
+from tirelessd.settings import SettingsError
+
+OK: Final = 0
+FAILURE: Final = 1
+BAD_CONFIGURATION: Final = 2
+INTERRUPTED: Final = 130
+
+
+def main() -> None:
+    """Run the command line of the process and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; errors become one line on stderr, unexpected ones too."""
+    try:
+        return app(arguments or ["--help"], prog_name="tirelessd", standalone_mode=False) or OK
+    except TirelessdError as error:
+        complain(str(error))
+        return BAD_CONFIGURATION if isinstance(error, SettingsError) else FAILURE
+    except TyperException as error:
+        complain(f"{error.format_message()} (see tirelessd --help)")
+        return BAD_CONFIGURATION
+    except (KeyboardInterrupt, Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output is gone; what is left of it must not fail again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except Exception as error:  # noqa: BLE001  (the end of the program: nothing may get out as a traceback)
+        return unexpected(error)
+
+
+def unexpected(error: Exception) -> int:
+    """Tell of a defect in one line, or with its traceback when debugging."""
+    if os.environ.get("TIRELESSD_DEBUG"):
+        traceback.print_exception(error)
+    words = " ".join(str(error).split())[:500]
+    hint = "" if os.environ.get("TIRELESSD_DEBUG") else "; TIRELESSD_DEBUG=1 shows where"
+    complain(f"unexpected {type(error).__name__}: {words}{hint}")
+    return FAILURE
+
+
+def complain(line: str) -> None:
+    """Say one line on stderr."""
+    sys.stderr.write(f"tirelessd: {line}\n")
