@@ -1,0 +1,187 @@
+"""Taking many items at once: `POST /v1/queues/{queue}/batch`.
+
+The body is NDJSON. Every line counts, blank ones too, and keeps its number; blank ones are skipped.
+Sizes are checked before anything is stored. Then the lines go through slice by slice, each slice
+one commit; a bad line costs only itself, and a store that fails costs what it has not yet taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from tirelessd.api.answers import REPLAYED, json_answer
+from tirelessd.api.auth import Caller
+from tirelessd.api.body import check_media_type, read_body
+from tirelessd.api.headers import Headers, forwarded, trace_context
+from tirelessd.api.limits import Limits
+from tirelessd.api.malformed import UNREADABLE, malformed
+from tirelessd.api.options import BatchLine, line_options, sent_options
+from tirelessd.api.problems import problem_of
+from tirelessd.api.query import refuse_query
+from tirelessd.api.refusals import BatchRejected, too_long_line, too_many_lines
+from tirelessd.api.services import Services
+from tirelessd.api.shapes import BatchReceipt, LineResult
+from tirelessd.core.errors import (
+    CommitUnknown,
+    Draining,
+    InvalidRequest,
+    QueueFull,
+    Rejected,
+    StoreError,
+    StoreUnavailable,
+)
+from tirelessd.core.queue import QueueConfig
+from tirelessd.engine.intake import Intake, Submission
+from tirelessd.store.base import Accepted, Replayed
+
+BATCH_TYPE: Final = "application/x-ndjson"
+LINE_TYPE: Final = "application/json"
+SLICE_LINES: Final = 1_000
+
+Refusal = Rejected | StoreError
+Outcome = Accepted | Replayed | Refusal
+_decoder: Final = msgspec.json.Decoder(BatchLine)
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What all lines of a batch have in common; `now` in epoch seconds bounds their options."""
+
+    now: float
+    headers: Mapping[str, str]
+    traceparent: str | None
+    tracestate: str | None
+
+
+async def submit_batch(services: Services, request: web.Request, caller: Caller) -> web.Response:
+    """Store every good line; answer, when all of it is durable, what became of each."""
+    queue = request.match_info["queue"]
+    caller.check_queue(queue)
+    config = services.intake.queue(queue)
+    refuse_query(request)
+    check_media_type(request, BATCH_TYPE)
+    envelope = read_envelope(request.headers, config, services.clock.wall())
+    limits = services.limits
+    lines = split_lines(await read_body(services, request, limits.batch_bytes), limits)
+    return batch_answer(await store_lines(services.intake, queue, lines, envelope))
+
+
+def read_envelope(headers: Headers, config: QueueConfig, now: float) -> Envelope:
+    """The request's own headers; raises `InvalidRequest` for options, which stand in the lines."""
+    for name in sent_options(headers):
+        raise InvalidRequest(name, "is an option of one item; in a batch it stands in the lines")
+    traceparent, tracestate = trace_context(headers)
+    return Envelope(now, forwarded(headers, config.forward_headers), traceparent, tracestate)
+
+
+def split_lines(body: bytes, limits: Limits) -> Sequence[bytes]:
+    """The lines, the last one with or without its newline; raises `BatchTooLarge`."""
+    if body.count(b"\n") > limits.batch_lines:
+        raise too_many_lines(limits)
+    lines = body.split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    if len(lines) > limits.batch_lines:
+        raise too_many_lines(limits)
+    for number, line in enumerate(lines, 1):
+        if len(line) > limits.body_bytes:
+            raise too_long_line(number, limits)
+    return lines
+
+
+async def store_lines(
+    intake: Intake, queue: str, lines: Sequence[bytes], envelope: Envelope
+) -> Sequence[tuple[int, Outcome]]:
+    """Store the lines slice by slice; what became of each that is not blank, by its number."""
+    outcomes: list[tuple[int, Outcome]] = []
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    failure: StoreError | None = None
+    for first in range(0, len(numbered), SLICE_LINES):
+        part = numbered[first : first + SLICE_LINES]
+        if failure is not None:
+            # Of what was never handed to the store, nothing is unknown.
+            outcomes += [(number, failure) for number, _ in part]
+            continue
+        stored = await store_slice(intake, queue, part, envelope)
+        outcomes += stored
+        if any(isinstance(outcome, StoreError) for _, outcome in stored):
+            failure = StoreUnavailable("not tried: the store failed on an earlier line")
+        # A slice of nothing but bad lines has not waited for anything yet: let others have a turn.
+        await asyncio.sleep(0)
+    return outcomes
+
+
+async def store_slice(
+    intake: Intake, queue: str, lines: Sequence[tuple[int, bytes]], envelope: Envelope
+) -> Sequence[tuple[int, Outcome]]:
+    """Store the good ones of these lines in one commit."""
+    read = [(number, read_line(line, envelope)) for number, line in lines]
+    good = [one for _, one in read if isinstance(one, Submission)]
+    answers: Sequence[Outcome] = ()
+    if good:
+        try:
+            answers = await intake.accept_slice(queue, good)
+        except StoreError as error:
+            answers = [error] * len(good)
+    in_order = iter(answers)
+    return [
+        (number, next(in_order) if isinstance(one, Submission) else one) for number, one in read
+    ]
+
+
+def read_line(line: bytes, envelope: Envelope) -> Submission | InvalidRequest:
+    """One line as a submission, or what is wrong with it."""
+    try:
+        if not line.isascii():
+            # A raw payload is skipped over, not decoded: its text is checked here.
+            line.decode()
+        read = _decoder.decode(line)
+        options = line_options(read, envelope.now)
+    except InvalidRequest as refusal:
+        return refusal
+    except UNREADABLE as error:
+        return malformed(error, "line")
+    return Submission(
+        bytes(read.payload),
+        LINE_TYPE,
+        envelope.headers,
+        options,
+        envelope.traceparent,
+        envelope.tracestate,
+    )
+
+
+def batch_answer(outcomes: Sequence[tuple[int, Outcome]]) -> web.Response:
+    """202 if any line was accepted; else raises `BatchRejected` with all that was found."""
+    errors = {outcome for _, outcome in outcomes if isinstance(outcome, Refusal)}
+    problems = {error: problem_of(error, is_submit=True) for error in errors}
+    results = [
+        LineResult(number, problem=problems[outcome])
+        if isinstance(outcome, Refusal)
+        else line_receipt(number, outcome)
+        for number, outcome in outcomes
+    ]
+    if all(isinstance(one, Refusal) for _, one in outcomes):
+        raise BatchRejected(results, common_cause(errors))
+    is_new = any(isinstance(outcome, Accepted) for _, outcome in outcomes)
+    return json_answer(BatchReceipt(results), 202, None if is_new else {REPLAYED: "true"})
+
+
+def line_receipt(number: int, outcome: Accepted | Replayed) -> LineResult:
+    """The result of a line that stands for an item."""
+    if isinstance(outcome, Replayed):
+        return LineResult(number, outcome.id, replayed=True)
+    return LineResult(number, outcome.id)
+
+
+def common_cause(errors: set[Refusal]) -> Refusal | None:
+    """Why a batch without a fault of its own was refused: the store, the queue or the shutdown."""
+    for kinds in (CommitUnknown, StoreError, (QueueFull, Draining)):
+        for error in errors:
+            if isinstance(error, kinds):
+                return error
+    return None

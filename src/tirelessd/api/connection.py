@@ -1,0 +1,226 @@
+"""One HTTP connection: aiohttp's, with deadlines that hold and no word in anybody's log.
+
+aiohttp parses and serves. This adds what it leaves to the application: a deadline for the headers
+of a request and for a client that does not take its answer, a last answer before a shutdown, a cap
+on connections, and problem documents instead of tracebacks for what clients do wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from typing import Any, Final
+
+from aiohttp import http_exceptions, web
+from aiohttp.web_request import BaseRequest
+
+from tirelessd.api.limits import Limits
+from tirelessd.api.problems import new_request_id, problem_of, problem_response
+from tirelessd.api.refusals import MalformedRequest, RequestTimeout, UnknownPath
+from tirelessd.core.events import Emit, UnexpectedError
+
+LINGERING_SECONDS: Final = 5.0
+
+
+class Roster:
+    """The open connections of one listener."""
+
+    def __init__(self, limits: Limits, emit: Emit) -> None:
+        self.limits = limits
+        self.emit = emit
+        self.is_leaving = False
+        self.late_answer = _late_answer(limits)
+        self._connections: set[Connection] = set()
+        self._all_gone = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def join(self, connection: Connection) -> bool:
+        """Take a new connection in; False when there are as many as there may be.
+
+        Three quarters of the process's file descriptors are the most, whatever the limits say:
+        the store and the upstreams need some too.
+        """
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if len(self._connections) >= min(self.limits.connections, descriptors * 3 // 4):
+            return False
+        self._connections.add(connection)
+        return True
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection that is closed."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_gone.set()
+
+    async def finish(self, seconds: float) -> None:
+        """Close what is idle, let the others give a last answer, and end the rest in time."""
+        self.is_leaving = True
+        for connection in tuple(self._connections):
+            connection.close_if_idle()
+        if self._connections:
+            self._all_gone.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._all_gone.wait()
+            except TimeoutError:
+                for connection in tuple(self._connections):
+                    connection.abort()
+
+
+class Connection(web.RequestHandler):
+    """A connection with its deadlines; `manager` is aiohttp's server behind it."""
+
+    __slots__ = ("_has_partial_head", "_head_timer", "_roster", "_wire", "_write_timer")
+
+    def __init__(self, manager: web.Server, roster: Roster) -> None:
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # aiohttp takes None for "write none"
+            keepalive_timeout=roster.limits.idle_seconds,
+            lingering_time=LINGERING_SECONDS,
+            auto_decompress=False,
+        )
+        self._roster = roster
+        self._wire: asyncio.WriteTransport | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+        self._has_partial_head = False
+
+    # --- deadlines -----------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start serving, or close at once when the listener is full."""
+        if not self._roster.join(self):
+            self.force_close()
+            transport.close()
+            return
+        super().connection_made(transport)
+        self._wire = self.transport
+        self._await_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget the connection; a handler that is at work goes on to its end."""
+        super().connection_lost(exc)
+        self._cancel_timers()
+        self._roster.leave(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and watch how long a head takes to be complete."""
+        requests = self._request_count
+        super().data_received(data)
+        if self._request_count != requests:
+            self._has_partial_head = False
+            if self._head_timer is not None:
+                self._head_timer.cancel()
+                self._head_timer = None
+        elif self._is_between_requests and not data.isspace():
+            self._has_partial_head = True
+            if self._head_timer is None:
+                self._await_head()
+
+    @property
+    def _is_between_requests(self) -> bool:
+        return self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
+
+    def _await_head(self) -> None:
+        self._head_timer = self._loop.call_later(
+            self._roster.limits.header_seconds, self._give_up_head
+        )
+
+    def _give_up_head(self) -> None:
+        self._head_timer = None
+        if self.transport is not None and self._has_partial_head:
+            self.transport.write(self._roster.late_answer)
+        self.force_close()
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer: it gets a while."""
+        super().pause_writing()
+        self._write_timer = self._loop.call_later(self._roster.limits.body_seconds, self.abort)
+
+    def resume_writing(self) -> None:
+        """The client took enough."""
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _cancel_timers(self) -> None:
+        for timer in (self._head_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+
+    # --- the end -------------------------------------------------------------
+
+    def close_if_idle(self) -> None:
+        """Close between two requests; a request that has begun to arrive gets its answer first."""
+        is_idle = self._is_between_requests and not self._messages and not self._has_partial_head
+        if is_idle and self._current_request is None:
+            self.force_close()
+
+    def abort(self) -> None:
+        """Close without waiting for anything to be written."""
+        self.force_close()
+        if self._wire is not None:
+            self._wire.abort()
+
+    async def finish_response(
+        self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; the last one of its connection when the listener is closing."""
+        if isinstance(resp, web.HTTPException):
+            # Only aiohttp's router raises these, for targets that are no path: `*`, `host:port`.
+            resp = _problem_answer(UnknownPath())
+        if self._roster.is_leaving:
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
+
+    # --- what went wrong -----------------------------------------------------
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what never reached a handler: bad HTTP, or a defect of the edge itself."""
+        del message  # it quotes the request
+        if status < 500:
+            response = _problem_answer(MalformedRequest("this is not HTTP as RFC 9112 has it"))
+        else:
+            error = exc if isinstance(exc, Exception) else RuntimeError(str(exc))
+            self._roster.emit(UnexpectedError("HTTP connection", error))
+            response = _problem_answer(error)
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Where aiohttp would log: a client's fault is nobody's news, a defect is an event."""
+        error = kw.get("exc_info")
+        client_faults = (OSError, web.RequestPayloadError, http_exceptions.HttpProcessingError)
+        if not isinstance(error, client_faults):
+            if not isinstance(error, BaseException):
+                error = RuntimeError(" ".join(map(str, args)))
+            self._roster.emit(UnexpectedError("HTTP connection", error))
+
+
+def _problem_answer(error: Exception) -> web.Response:
+    return problem_response(problem_of(error, request_id=new_request_id()))
+
+
+def _late_answer(limits: Limits) -> bytes:
+    """The whole answer to headers that did not come in time, ready to be sent as it is."""
+    response = problem_response(problem_of(RequestTimeout("headers", limits.header_seconds)))
+    body = response.body
+    assert isinstance(body, bytes)
+    head = (
+        "HTTP/1.1 408 Request Timeout",
+        *(f"{name}: {value}" for name, value in response.headers.items()),
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    )
+    return "\r\n".join((*head, "", "")).encode() + body

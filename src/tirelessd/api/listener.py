@@ -1,0 +1,94 @@
+"""A listening address: opens, serves an application within limits, and closes in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Literal
+
+from aiohttp import web
+
+from tirelessd.api.connection import Connection, Roster
+from tirelessd.api.limits import Limits
+from tirelessd.core.errors import StartError
+from tirelessd.core.events import Emit, ListenerOpened
+
+ListenerName = Literal["api", "ops"]
+
+BACKLOG: Final = 1_024
+HANDLER_SECONDS: Final = 1.0
+
+
+class Listener:
+    """Serves one application on one address; started once, stopped once.
+
+    `name` is the section of the settings that it stands for.
+    """
+
+    def __init__(
+        self,
+        name: ListenerName,
+        app: web.Application,
+        host: str,
+        port: int,
+        limits: Limits,
+        emit: Emit,
+    ) -> None:
+        self._name = name
+        self._host = host
+        self._port = port
+        self._emit = emit
+        self._limits = limits
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_SECONDS)
+        self._server: asyncio.Server | None = None
+        self._roster: Roster | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; the configured one until it does."""
+        if self._server is None or not self._server.sockets:
+            return self._port
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return 0 if self._roster is None else len(self._roster)
+
+    async def start(self) -> None:
+        """Listen; raises `StartError` naming the setting when the address cannot be had."""
+        await self._runner.setup()
+        manager = self._runner.server
+        assert manager is not None
+        roster = Roster(self._limits, self._emit)
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: Connection(manager, roster), self._host, self._port, backlog=BACKLOG
+            )
+        except OSError as error:
+            await self._runner.cleanup()
+            where = f"{self._name}.host, {self._name}.port"
+            raise StartError(
+                f"{where}: cannot listen on {self._host}:{self._port}: {error.strerror or error}"
+            ) from None
+        self._roster = roster
+        self._emit(ListenerOpened(self._name, self._url()))
+
+    async def stop(self, seconds: float) -> None:
+        """Take no more connections, answer what has begun, then close all.
+
+        Requests get `seconds` to finish, and then their handlers `HANDLER_SECONDS` to end what
+        nobody waits for any more, so that a client that drips cannot hold a shutdown. Idempotent.
+        """
+        server, self._server = self._server, None
+        if server is None or self._roster is None:
+            return
+        server.close()
+        # What the kernel has already accepted is read first, so that it is no idle connection.
+        await asyncio.sleep(0)
+        await self._roster.finish(seconds)
+        await self._runner.cleanup()
+
+    def _url(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}"

@@ -1,0 +1,196 @@
+"""The OpenAPI 3.1 description, made from the routes, the shapes and the problem catalogue."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+import tirelessd
+from tirelessd.api.options import HEADER_OPTIONS
+from tirelessd.api.problems import CATALOGUE, MEDIA_TYPE
+from tirelessd.api.routes import PROBLEMS_OF_ALL, ROUTES, Route
+from tirelessd.api.shapes import BatchProblem, Problem
+
+OPENAPI_PATH: Final = "/openapi.json"
+REF: Final = "#/components/schemas/{name}"
+
+PATH_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    "queue": {
+        "description": "A configured queue.",
+        "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
+    },
+    "id": {
+        "description": "The id that the submission was answered with.",
+        "schema": {"type": "string", "format": "uuid"},
+    },
+}
+TRACE_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    "traceparent": {
+        "description": "W3C trace context, kept with the item; ignored when malformed.",
+        "schema": {"type": "string"},
+    },
+    "tracestate": {
+        "description": "W3C trace context, kept if `traceparent` is.",
+        "schema": {"type": "string"},
+    },
+}
+RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
+    "Location": {"description": "The item's path.", "schema": {"type": "string"}},
+    "Idempotency-Replayed": {
+        "description": "Set when nothing new was stored, because the key came before.",
+        "schema": {"const": "true"},
+    },
+    "Retry-After": {
+        "description": "When to come again, in seconds, from the rate at which items end.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {"description": "What is missing.", "schema": {"type": "string"}},
+}
+HEADERS_OF_STATUS: Final = {401: "WWW-Authenticate", 503: "Retry-After"}
+
+
+def description(*, has_tokens: bool) -> dict[str, Any]:
+    """The whole document; without tokens configured it asks for none."""
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    schemas = _schemas()
+    for route in ROUTES:
+        paths[route.path][route.method.lower()] = _operation(route, schemas, has_tokens=has_tokens)
+    paths[OPENAPI_PATH]["get"] = _own_operation()
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "tirelessd",
+            "version": tirelessd.__version__,
+            "description": _introduction(),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _introduction() -> str:
+    rows = (f"| `{code}` | {kind.status} | {kind.title} |" for code, kind in CATALOGUE.items())
+    return "\n".join(
+        (
+            "Hand it work over HTTP; it keeps at it until the work is done, or tells you why not.",
+            "",
+            "Every error is a problem document (RFC 9457) with a stable `code`:",
+            "",
+            "| code | status | meaning |",
+            "| --- | --- | --- |",
+            *rows,
+        )
+    )
+
+
+def _schemas() -> dict[str, Any]:
+    """Every shape that a route mentions, by name."""
+    shapes: list[Any] = [Problem, BatchProblem]
+    for route in ROUTES:
+        shapes.append(route.query)
+        if route.body is not None and route.body.shape is not None:
+            shapes.append(route.body.shape)
+        if route.reply.shape is not None:
+            shapes.append(route.reply.shape)
+    _, schemas = msgspec.json.schema_components(shapes, ref_template=REF)
+    return schemas
+
+
+def _operation(route: Route, schemas: dict[str, Any], *, has_tokens: bool) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.handle.__name__,
+        "summary": route.summary,
+        "description": f"{route.description}\n\nScope: `{route.scope}`.".strip(),
+        "parameters": [*_parameters(route, schemas)],
+        "responses": {str(route.reply.status): _reply(route), **_problems(route)},
+    }
+    if has_tokens:
+        operation["security"] = [{"bearer": [route.scope]}]
+    if route.body is not None:
+        schema = _body_schema(route)
+        operation["requestBody"] = {
+            "description": route.body.description,
+            "required": route.body.is_required,
+            "content": dict.fromkeys(route.body.media_types, schema),
+        }
+    return operation
+
+
+def _parameters(route: Route, schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, said in PATH_PARAMETERS.items():
+        if f"{{{name}}}" in route.path:
+            yield {"name": name, "in": "path", "required": True, **said}
+    query = schemas[route.query.__name__]
+    for name, schema in query["properties"].items():
+        yield {"name": name, "in": "query", "schema": schema}
+    for name in route.headers:
+        said = TRACE_PARAMETERS.get(name) or {"schema": _option_schema(name)}
+        yield {"name": name, "in": "header", **said}
+
+
+def _option_schema(name: str) -> dict[str, Any]:
+    _, shape = HEADER_OPTIONS[name]
+    return msgspec.json.schema(shape)
+
+
+def _body_schema(route: Route) -> dict[str, Any]:
+    assert route.body is not None
+    if route.body.shape is None:
+        return {}
+    reference = {"$ref": REF.format(name=route.body.shape.__name__), **route.body.rules}
+    return {"schema": {"type": "array", "items": reference} if route.body.is_lines else reference}
+
+
+def _reply(route: Route) -> dict[str, Any]:
+    reply = route.reply
+    content = (
+        {"*/*": {}}
+        if reply.shape is None
+        else {"application/json": {"schema": {"$ref": REF.format(name=reply.shape.__name__)}}}
+    )
+    headers = {name: RESPONSE_HEADERS[name] for name in reply.headers}
+    return {"description": reply.description, "content": content, "headers": headers}
+
+
+def _problems(route: Route) -> dict[str, Any]:
+    codes: dict[int, list[str]] = defaultdict(list)
+    for code in (*PROBLEMS_OF_ALL, *route.problems):
+        codes[CATALOGUE[code].status].append(code)
+    return {str(status): _problem(status, codes[status]) for status in sorted(codes)}
+
+
+def _problem(status: int, codes: list[str]) -> dict[str, Any]:
+    shape = BatchProblem if "batch_rejected" in codes else Problem
+    schema = {
+        "$ref": REF.format(name=shape.__name__),
+        "properties": {"code": {"enum": codes}, "status": {"const": status}},
+    }
+    answer = {
+        "description": "; ".join(f"{CATALOGUE[code].title} (`{code}`)" for code in codes),
+        "content": {MEDIA_TYPE: {"schema": schema}},
+    }
+    if status in HEADERS_OF_STATUS:
+        name = HEADERS_OF_STATUS[status]
+        answer["headers"] = {name: RESPONSE_HEADERS[name]}
+    return answer
+
+
+def _own_operation() -> dict[str, Any]:
+    return {
+        "operationId": "get_openapi",
+        "summary": "Fetch this description",
+        "security": [],
+        "responses": {
+            "200": {
+                "description": "This description.",
+                "content": {"application/json": {"schema": {"type": "object"}}},
+            }
+        },
+    }
