@@ -113,7 +113,10 @@ def healthcheck(
         bool, typer.Option("--live", help="Ask whether it lives, not whether it is ready.")
     ] = False,
     timeout_seconds: Annotated[
-        float, typer.Option("--timeout-seconds", min=0.1, max=60, help="How long it may take.")
+        float,
+        typer.Option(
+            "--timeout-seconds", min=0.1, max=60, metavar="SECONDS", help="How long it may take."
+        ),
     ] = 3.0,
 ) -> int:
     """Ask a running daemon whether it is ready.

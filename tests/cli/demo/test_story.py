@@ -1,0 +1,175 @@
+"""The demo as it is run: the real daemon, the real server, a real terminal's signals."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tirelessd.cli.demo.process import DemoFailed, running_daemon
+from tirelessd.cli.demo.story import Plan, configuration
+from tirelessd.settings import parse
+
+DEADLINE_SECONDS = 45
+
+
+@pytest.fixture
+def scratch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go during the test."""
+    path = folder / "scratch"
+    path.mkdir()
+    monkeypatch.setenv("TMPDIR", str(path))
+    return path
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "tirelessd", "demo", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+
+
+@contextmanager
+def started_demo(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo that is under way; ended at the latest with the test."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tirelessd", "demo", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read the output up to a line in which the pattern is found; fails at its end."""
+    assert process.stdout is not None
+    read = ""
+    for line in process.stdout:
+        read += line
+        if re.search(pattern, line):
+            return read
+    raise AssertionError(f"{pattern!r} does not come; instead: {read}")
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Processes whose command line names the folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().decode(errors="replace")
+        except OSError:
+            continue  # it has just ended
+        if str(folder) in command:
+            found.append(command)
+    return found
+
+
+def test_story_ends_well(scratch: Path) -> None:
+    """99 of 100 succeed, item 50 gives up after five attempts, and both sets of books agree."""
+    ended = demo()
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "99 of 100 predictions succeeded, 1 gave up" in ended.stdout
+    assert "Gave up on item 50 after 5 attempts." in ended.stdout
+    assert "last error: HTTP 500: the model cannot make sense of item 50" in ended.stdout
+    assert ended.stdout.endswith("\nThey agree.\n")
+    assert ended.stderr == ""
+    assert list(scratch.iterdir()) == []
+
+
+def test_many_failures_end_truthfully(scratch: Path) -> None:
+    """When chance gives up on more items, the summary counts them and the books still agree."""
+    ended = demo("--items", "60", "--failure-rate", "0.8", "--seed", "3", "--slots", "60")
+
+    told = re.search(r"(\d+) of 60 predictions succeeded, (\d+) gave up", ended.stdout)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert told is not None
+    succeeded, gave_up = map(int, told.groups())
+    assert succeeded + gave_up == 60
+    assert gave_up > 1
+    assert ended.stdout.count("Gave up on item") == gave_up
+    assert list(scratch.iterdir()) == []
+
+
+def test_few_items_have_no_hopeless_one() -> None:
+    """Below fifty items nobody gives up unless chance wants it."""
+    ended = demo("--items", "5", "--failure-rate", "0")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "5 of 5 predictions succeeded, 0 gave up" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
+)
+def test_interruption_leaves_nothing_behind(
+    scratch: Path, number: signal.Signals, code: int
+) -> None:
+    """Ctrl-C in the middle ends the daemon and removes its files."""
+    with started_demo("--items", "1000", "--slots", "5") as process:
+        read_until(process, r"succeeded")
+        started = processes_in(scratch)
+
+        process.send_signal(number)
+        _, words = process.communicate(timeout=DEADLINE_SECONDS)
+
+    assert len(started) == 1
+    assert (process.returncode, words) == (code, "")
+    assert processes_in(scratch) == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_kept_demo_stays_until_interrupted(scratch: Path) -> None:
+    """With `--keep` the daemon can be looked at after the story, and Ctrl-C is its good end."""
+    with started_demo("--items", "3", "--failure-rate", "0", "--keep") as process:
+        read_until(process, r"^  http://\S+/metrics$")
+
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=DEADLINE_SECONDS)
+
+    assert (process.returncode, words) == (0, "")
+    assert list(scratch.iterdir()) == []
+
+
+def test_variables_do_not_reach_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables meant for somebody's daemon do not change the demo's."""
+    monkeypatch.setenv("TIRELESSD_QUEUES__PREDICTIONS__RETRY__MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("TIRELESSD_NONSENSE", "1")
+
+    ended = demo("--items", "3", "--failure-rate", "0")
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_configuration_of_the_demo_is_valid(folder: Path) -> None:
+    """What the demo configures is what it promises."""
+    plan = Plan(slots=7)
+
+    settings = parse(configuration(plan, "http://127.0.0.1:1/predict", str(folder)))
+
+    (queue,) = settings.queue_configs
+    assert (queue.name, queue.slots, queue.retry.max_attempts) == ("predictions", 7, 5)
+    assert settings.store_path == folder / "tirelessd.db"
+
+
+async def test_daemon_that_does_not_start_is_told(folder: Path) -> None:
+    """The last line of a daemon that ended at once is the reason."""
+    with pytest.raises(DemoFailed, match="the daemon did not start: tirelessd: slots: unknown"):
+        async with running_daemon(folder, {"slots": 3}):
+            raise AssertionError("it must not come this far")
