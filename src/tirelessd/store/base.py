@@ -298,7 +298,7 @@ class Store(ABC):
 
     @abstractmethod
     async def pause(self, queue: str, expires_in_seconds: float | None) -> None:
-        """Stop claims and hand-offs of a queue, for so long or until resumed; the last one holds."""
+        """Stop claims and hand-offs of a queue, for so long or until resumed; the last holds."""
 
     @abstractmethod
     async def resume(self, queue: str) -> None:

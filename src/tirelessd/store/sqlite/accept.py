@@ -1,0 +1,208 @@
+"""Enqueue: keys resolved, hand-offs granted, rows written, in one commit with everybody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from tirelessd.core.item import Claim, IdempotencyKey, Item, Lease, NewItem, State
+from tirelessd.store.base import Accepted, Conflicting, Enqueued, HandOff, Replayed
+from tirelessd.store.commit import Operation
+from tirelessd.store.sqlite.claim import IS_READY
+from tirelessd.store.sqlite.transaction import Blobs, Transaction, as_json
+
+_INSERT_ITEMS: Final = """
+INSERT INTO items (
+    row, id, queue, state, priority, attempts, generation, lost_leases, accepted_at,
+    first_due_at, due_at, deadline_at, deadline_seconds, token, owner
+)
+SELECT value ->> 0, value ->> 1, value ->> 2, iif(value ->> 6 IS NULL, 'queued', 'leased'),
+    value ->> 3, value ->> 6 IS NOT NULL, 1, 0, :now,
+    value ->> 4, value ->> 4, value ->> 4 + value ->> 5, value ->> 5, value ->> 6,
+    iif(value ->> 6 IS NULL, NULL, :owner)
+FROM jsonb_each(:rows)
+"""
+_INSERT_PAYLOADS: Final = """
+INSERT INTO payloads (row, content, content_type, headers, traceparent, tracestate)
+SELECT value ->> 0, substr(:contents, value ->> 1, value ->> 2), value ->> 3, value ->> 4,
+    value ->> 5, value ->> 6
+FROM jsonb_each(:rows)
+"""
+_INSERT_KEYS: Final = """
+INSERT INTO idempotency_keys (queue, key, fingerprint, item_id, expires_at)
+SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, :now + value ->> 4
+FROM jsonb_each(:rows) WHERE true
+ON CONFLICT (queue, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+    item_id = excluded.item_id, expires_at = excluded.expires_at
+"""
+FIND_KEYS: Final = """
+SELECT k.queue, k.key, k.fingerprint, k.item_id, items.state
+FROM json_each(:keys) AS asked
+CROSS JOIN idempotency_keys AS k ON k.queue = asked.value ->> 0 AND k.key = asked.value ->> 1
+LEFT JOIN items INDEXED BY items_id ON items.id = k.item_id
+WHERE k.expires_at > :now
+"""
+
+
+class KnownKey(msgspec.Struct, frozen=True):
+    """What an idempotency key stands for; `state` is None once the item is purged."""
+
+    fingerprint: bytes
+    item_id: str
+    state: State | None
+
+    def answer(self, key: IdempotencyKey) -> Replayed | Conflicting:
+        """The answer to an item that comes with the key again."""
+        if key.fingerprint == self.fingerprint:
+            return Replayed(self.item_id, self.state)
+        return Conflicting(self.item_id)
+
+
+KnownKeys = dict[tuple[str, str], KnownKey]
+
+
+def find_keys(db: apsw.Connection, items: Iterable[NewItem], now: float) -> KnownKeys:
+    """The keys of these items that are known and have not expired."""
+    asked = [(item.queue, item.key.text) for item in items if item.key is not None]
+    if not asked:
+        return {}
+    found = db.execute(FIND_KEYS, {"keys": as_json(asked), "now": now})
+    return {
+        (queue, key): KnownKey(fingerprint, item_id, State(state) if state else None)
+        for queue, key, fingerprint, item_id, state in found
+    }
+
+
+class Enqueue(Operation[Sequence[Enqueued]]):
+    """Items to accept, with the slots that were set aside for them when the commit was formed."""
+
+    verb = "enqueue"
+
+    def __init__(self, items: Sequence[NewItem], hand_off: HandOff | None) -> None:
+        super().__init__()
+        self.items = items
+        self.hand_off = hand_off
+        self.rows = len(items)
+        self.size_bytes = sum(len(item.payload) for item in items)
+        self.reserved: set[int] = set()
+        self.claims: dict[int, Claim] = {}
+
+    def form(self, now: float) -> None:
+        """Set slots aside for what is due, as long as each queue has any."""
+        if self.hand_off is None:
+            return
+        full: set[str] = set()
+        for index, item in enumerate(self.items):
+            if item.queue in full or due_at(item, now) > now:
+                continue
+            if self.hand_off.reserve(item.queue):
+                self.reserved.add(index)
+            else:
+                full.add(item.queue)
+
+    def conclude(self) -> None:
+        """Hand over what was leased to a slot; give back every other slot."""
+        if self.hand_off is None:
+            return
+        for index in sorted(self.reserved):
+            claim = self.claims.get(index) if self.error is None else None
+            if claim is not None:
+                self.hand_off.deliver(claim)
+            else:
+                self.hand_off.give_back(self.items[index].queue)
+
+
+def due_at(item: NewItem, now: float) -> float:
+    """When the first attempt of an item accepted now falls due."""
+    return max(now + max(item.delay_seconds, 0.0), item.not_before_at or 0.0)
+
+
+def enqueue(tx: Transaction, operations: Sequence[Enqueue]) -> None:
+    """Write all items of the commit; each operation's answers stand in the order of its items."""
+    _Acceptance(tx, operations).run()
+
+
+class _Acceptance:
+    """The bulk insert of one commit, gathered item by item in the order of acceptance."""
+
+    def __init__(self, tx: Transaction, operations: Sequence[Enqueue]) -> None:
+        self._tx = tx
+        self._operations = operations
+        self._known = find_keys(tx.db, (i for o in operations for i in o.items), tx.now)
+        self._closed = self._queues_without_hand_off()
+        self._items: list[tuple[Any, ...]] = []
+        self._payloads: list[tuple[Any, ...]] = []
+        self._contents = Blobs()
+        self._keys: list[tuple[Any, ...]] = []
+
+    def run(self) -> None:
+        tokens = iter(self._tx.draw_tokens(sum(len(o.reserved) for o in self._operations)))
+        for operation in self._operations:
+            operation.claims = {}
+            operation.outcome = [
+                self._accept(operation, index, item, tokens)
+                for index, item in enumerate(operation.items)
+            ]
+        if self._items:
+            self._tx.run(_INSERT_ITEMS, rows=as_json(self._items))
+            self._tx.run(
+                _INSERT_PAYLOADS, rows=as_json(self._payloads), contents=self._contents.joined()
+            )
+        if self._keys:
+            self._tx.run(_INSERT_KEYS, rows=as_json(self._keys))
+
+    def _queues_without_hand_off(self) -> set[str]:
+        """Paused queues, and those where an item waits that a slot must take first."""
+        asked = {o.items[index].queue for o in self._operations for index in o.reserved}
+        asked -= self._tx.paused
+        waiting = {queue for queue in asked if self._tx.run(IS_READY, queue=queue)}
+        return waiting | self._tx.paused
+
+    def _accept(self, operation: Enqueue, index: int, item: NewItem, tokens: Any) -> Enqueued:
+        if item.key is not None and (known := self._known.get((item.queue, item.key.text))):
+            return known.answer(item.key)
+        now = self._tx.now
+        falls_due_at = due_at(item, now)
+        row = next(self._tx.fresh_rows)
+        is_handed_off = index in operation.reserved and item.queue not in self._closed
+        token = next(tokens) if is_handed_off else None
+        state = State.LEASED if is_handed_off else State.QUEUED
+        if token is not None:
+            operation.claims[index] = _claim(item, row, token, now)
+        elif falls_due_at <= now:
+            self._closed.add(item.queue)  # whoever comes later in this commit stands behind it
+        self._add(item, row, falls_due_at, token)
+        if item.key is not None:
+            self._known[item.queue, item.key.text] = KnownKey(item.key.fingerprint, item.id, state)
+        return Accepted(item.id, state, is_handed_off, falls_due_at - now)
+
+    def _add(self, item: NewItem, row: int, falls_due_at: float, token: int | None) -> None:
+        self._items.append(
+            (row, item.id, item.queue, item.priority, falls_due_at, item.deadline_seconds, token)
+        )
+        headers = msgspec.json.encode(item.headers).decode() if item.headers else None
+        self._payloads.append(
+            (row, *self._contents.add(item.payload), item.content_type, headers)
+            + (item.traceparent, item.tracestate)
+        )
+        if (key := item.key) is not None:
+            self._keys.append(
+                (item.queue, key.text, key.fingerprint.hex(), item.id, key.keep_seconds)
+            )
+
+
+def _claim(item: NewItem, row: int, token: int, now: float) -> Claim:
+    return Claim(
+        item=Item(
+            item.id, item.queue, item.payload, item.content_type, item.headers, item.priority, now
+        ),
+        lease=Lease(item.id, item.queue, row, token),
+        attempt=1,
+        generation=1,
+        deadline_seconds=item.deadline_seconds,
+        traceparent=item.traceparent,
+        tracestate=item.tracestate,
+    )

@@ -1,0 +1,173 @@
+"""Opening a database file: made, migrated and checked, or refused with one line that says why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from tirelessd.core.errors import StartError
+from tirelessd.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+
+# The start may spend this long on looking for damage; a large file is looked at in part.
+CHECK_SECONDS: Final = 0.5
+# SQLite shortens its log to this when it starts over, after a long foreign reader made it grow.
+LOG_LIMIT_BYTES: Final = 16 * 1024 * 1024
+_CHECK_STEPS: Final = 20_000
+
+_READ_WRITE: Final = apsw.SQLITE_OPEN_READWRITE
+_CREATE: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+_READ_ONLY: Final = apsw.SQLITE_OPEN_READONLY
+
+
+def pragma(db: apsw.Connection, name: str) -> Any:
+    """The value of a pragma."""
+    return db.execute(f"PRAGMA {name}").get
+
+
+def open_writer(path: Path, busy_seconds: float) -> apsw.Connection:
+    """The connection that writes and checkpoints; commits on it are durable when they return.
+
+    Raises `apsw.Error`, or `StartError` when durability cannot be had.
+    """
+    db = apsw.Connection(str(path), flags=_READ_WRITE)
+    try:
+        _configure(db, busy_seconds)
+        if db.readonly("main"):
+            raise StartError(f"{path} cannot be written")
+        journal_mode = pragma(db, "journal_mode = wal")
+        # Checkpoints are ours: they must not happen inside somebody's commit.
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
+        db.execute("PRAGMA synchronous = FULL")
+        if journal_mode != "wal" or pragma(db, "synchronous") != 2:
+            raise StartError(f"{path}: no write-ahead log with full synchronisation to be had here")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_reader(path: Path, busy_seconds: float) -> apsw.Connection:
+    """A connection that cannot write and never checkpoints."""
+    db = apsw.Connection(str(path), flags=_READ_ONLY)
+    _configure(db, busy_seconds)
+    return db
+
+
+def _configure(db: apsw.Connection, busy_seconds: float) -> None:
+    db.set_busy_timeout(int(busy_seconds * 1000))
+    db.execute("PRAGMA trusted_schema = OFF")
+    db.execute("PRAGMA cell_size_check = ON")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute("PRAGMA cache_size = -8192")
+
+
+def prepare(path: Path, busy_seconds: float, monotonic: Callable[[], float]) -> None:
+    """Make the database if there is none, bring its schema up to date, and look for damage.
+
+    A file that is no sound database of ours is refused with `StartError` and left as it is.
+    """
+    try:
+        if not path.exists():
+            _create(path, busy_seconds)
+        _examine(path, busy_seconds, monotonic)
+        _migrate(path, busy_seconds)
+    except apsw.Error as error:
+        raise StartError(f"{path}: {_in_words(error)}") from error
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror}") from error
+
+
+def _in_words(error: apsw.Error) -> str:
+    if isinstance(error, apsw.NotADBError):
+        return "this is not a database"
+    if isinstance(error, apsw.CorruptError):
+        return f"the database is damaged ({error}); restore it from a backup"
+    if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError):
+        return f"the database cannot be opened for writing ({error})"
+    if isinstance(error, apsw.BusyError):
+        return "another process holds the database's write lock"
+    return f"SQLite: {error}"
+
+
+def _create(path: Path, busy_seconds: float) -> None:
+    """Make a new database under another name and move it into place when it is whole.
+
+    So an empty or half-made file is never ours, and an empty one can be refused as damaged.
+    """
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        raise StartError(f"{path} is missing, but {log} holds changes to it; restore both")
+    unfinished = path.with_name(path.name + ".new")
+    for left_over in (unfinished, *_beside(unfinished)):
+        left_over.unlink(missing_ok=True)
+    db = apsw.Connection(str(unfinished), flags=_CREATE)
+    try:
+        pragma(db, "journal_mode = wal")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    finally:
+        db.close()
+    _migrate(unfinished, busy_seconds)
+    unfinished.rename(path)
+    _sync_directory(path.parent)
+
+
+def _beside(path: Path) -> tuple[Path, Path]:
+    return path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _examine(path: Path, busy_seconds: float, monotonic: Callable[[], float]) -> None:
+    """Refuse what is not ours or not whole, on a connection that cannot change a byte."""
+    if path.stat().st_size == 0:
+        raise StartError(f"{path} is empty, so a database was lost here; restore or remove it")
+    db = open_reader(path, busy_seconds)
+    try:
+        if pragma(db, "application_id") != APPLICATION_ID:
+            raise StartError(f"{path} is a database of another program")
+        version = pragma(db, "user_version")
+        if version > len(MIGRATIONS):
+            raise StartError(
+                f"{path} was written by a newer tirelessd: its schema is version {version}, "
+                f"this one knows {len(MIGRATIONS)}"
+            )
+        damage = _quick_check(db, monotonic)
+        if damage != "ok":
+            raise StartError(
+                f"{path}: the database is damaged ({damage}); restore it from a backup"
+            )
+    finally:
+        db.close()
+
+
+def _quick_check(db: apsw.Connection, monotonic: Callable[[], float]) -> str:
+    """The first damage that SQLite finds in the time there is, or "ok"."""
+    ends_at = monotonic() + CHECK_SECONDS
+    db.set_progress_handler(lambda: monotonic() > ends_at, _CHECK_STEPS)
+    try:
+        return str(pragma(db, "quick_check(1)")).partition("\n")[0]
+    except apsw.InterruptError:
+        return "ok"
+
+
+def _migrate(path: Path, busy_seconds: float) -> None:
+    db = open_writer(path, busy_seconds)
+    try:
+        for version in range(pragma(db, "user_version"), len(MIGRATIONS)):
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(MIGRATIONS[version])
+            db.execute(f"PRAGMA user_version = {version + 1}")
+            db.execute("COMMIT")
+    finally:
+        db.close()

@@ -1,0 +1,182 @@
+"""What ends or keeps a lease: settle, release, renew. Each is fenced by state and token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from tirelessd.core.decision import Complete, Decision, RetryAfter, Settlement
+from tirelessd.core.item import Lease
+from tirelessd.core.outcome import Reason
+from tirelessd.store.base import Settled
+from tirelessd.store.commit import Operation
+from tirelessd.store.sqlite.transaction import Blobs, Transaction, as_json
+
+_HELD: Final = """
+FROM jsonb_each(:leases) AS lease
+WHERE items.row = lease.value ->> 0 AND items.state = 'leased'
+    AND items.token = lease.value ->> 1
+"""
+_SUCCEED: Final = f"""
+UPDATE items NOT INDEXED SET state = 'succeeded', finished_at = :now
+{_HELD} RETURNING row, token
+"""
+_FAIL: Final = f"""
+UPDATE items NOT INDEXED SET
+    state = iif(lease.value ->> 3 IS NULL, 'queued', 'dead'),
+    due_at = coalesce(:now + lease.value ->> 2, due_at),
+    dead_reason = lease.value ->> 3,
+    finished_at = iif(lease.value ->> 3 IS NULL, NULL, :now),
+    lost_leases = lost_leases + lease.value ->> 4
+{_HELD} RETURNING row, token, generation, attempts
+"""
+_RELEASE: Final = f"""
+UPDATE items NOT INDEXED SET state = 'queued', attempts = attempts - 1
+{_HELD} RETURNING row, token
+"""
+_CONFIRM: Final = """
+SELECT items.row, items.token FROM jsonb_each(:leases) AS lease
+CROSS JOIN items ON items.row = lease.value ->> 0
+WHERE items.state = 'leased' AND items.token = lease.value ->> 1
+"""
+_UNDO: Final = """
+UPDATE items INDEXED BY items_state
+SET state = 'queued', attempts = attempts - 1
+WHERE state = 'leased' AND token IN (SELECT value FROM json_each(:tokens))
+"""
+_INSERT_RESULTS: Final = """
+INSERT OR REPLACE INTO results (row, content, content_type)
+SELECT value ->> 0, substr(:contents, value ->> 1, value ->> 2), value ->> 3
+FROM jsonb_each(:rows)
+"""
+_INSERT_FAILURES: Final = """
+INSERT INTO failures (
+    row, generation, attempt, reason, status, detail, duration_seconds, started_at
+)
+SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6,
+    :now - value ->> 6
+FROM jsonb_each(:rows)
+"""
+
+
+class Settle(Operation[Sequence[Settled]]):
+    """Decisions to be written through their leases."""
+
+    verb = "settle"
+
+    def __init__(self, settlements: Sequence[Settlement]) -> None:
+        super().__init__()
+        self.settlements = settlements
+        self.rows = len(settlements)
+
+
+class Fenced(Operation[Sequence[bool]]):
+    """A call about leases alone; answered per lease by whether it held."""
+
+    def __init__(self, leases: Sequence[Lease]) -> None:
+        super().__init__()
+        self.leases = leases
+        self.rows = len(leases)
+
+
+class Release(Fenced):
+    """Leases to hand back unused."""
+
+    verb = "release"
+
+
+class Renew(Fenced):
+    """Leases to be confirmed."""
+
+    verb = "renew"
+
+
+# The row and the token of a lease: what the fence compares.
+_Fence = tuple[int, int]
+_Settlements = dict[_Fence, Settlement]
+
+
+def settle(tx: Transaction, operations: Sequence[Settle]) -> None:
+    """Write all decisions of the commit; of two that come with one lease, the first is written."""
+    first: _Settlements = {}
+    for operation in operations:
+        for settlement in operation.settlements:
+            first.setdefault(_fence(settlement.lease), settlement)
+    successes = {k: s for k, s in first.items() if isinstance(s.decision, Complete)}
+    failures = {k: s for k, s in first.items() if k not in successes}
+    held = _write_successes(tx, successes) | _write_failures(tx, failures)
+    for operation in operations:
+        operation.outcome = [
+            Settled((key := _fence(s.lease)) in held and first[key] is s)
+            for s in operation.settlements
+        ]
+
+
+def release(tx: Transaction, operations: Sequence[Release]) -> None:
+    """Hand items back, due as before, the attempt un-counted."""
+    _answer_fenced(operations, tx.run(_RELEASE, leases=_fences(operations)))
+
+
+def renew(tx: Transaction, operations: Sequence[Renew]) -> None:
+    """Tell which leases hold; here they last as long as their process, so nothing is written."""
+    _answer_fenced(operations, tx.run(_CONFIRM, leases=_fences(operations)))
+
+
+def undo(tx: Transaction, tokens: Sequence[int]) -> None:
+    """Hand back leases that were written, but whose holders were told they might not be."""
+    tx.run(_UNDO, tokens=as_json(tokens))
+
+
+def _fence(lease: Lease) -> _Fence:
+    return lease.row, lease.token
+
+
+def _fences(operations: Sequence[Fenced]) -> str:
+    return as_json({_fence(lease) for operation in operations for lease in operation.leases})
+
+
+def _answer_fenced(operations: Sequence[Fenced], found: Sequence[_Fence]) -> None:
+    held = set(found)
+    for operation in operations:
+        operation.outcome = [_fence(lease) in held for lease in operation.leases]
+
+
+def _write_successes(tx: Transaction, settlements: _Settlements) -> set[_Fence]:
+    if not settlements:
+        return set()
+    held = set(tx.run(_SUCCEED, leases=as_json(settlements)))
+    contents = Blobs()
+    results = [
+        (key[0], *contents.add(decision.result), decision.content_type)
+        for key in held
+        if isinstance(decision := settlements[key].decision, Complete)
+        and decision.result is not None
+    ]
+    if results:
+        tx.run(_INSERT_RESULTS, rows=as_json(results), contents=contents.joined())
+    return held
+
+
+def _write_failures(tx: Transaction, settlements: _Settlements) -> set[_Fence]:
+    if not settlements:
+        return set()
+    leases = [(*key, *_consequence(s.decision)) for key, s in settlements.items()]
+    found = {(row, token): rest for row, token, *rest in tx.run(_FAIL, leases=as_json(leases))}
+    history = [
+        (key[0], generation, attempt, failure.reason, failure.status, failure.detail)
+        + (settlement.duration_seconds,)
+        for key, (generation, attempt) in found.items()
+        if (failure := (settlement := settlements[key]).failure) is not None
+    ]
+    tx.run(_INSERT_FAILURES, rows=as_json(history))
+    return set(found)
+
+
+def _consequence(decision: Decision) -> tuple[float | None, str | None, int]:
+    """Seconds until the next attempt, dead reason, lost leases."""
+    if isinstance(decision, Complete):
+        return None, None, 0
+    is_loss = int(decision.failure.reason is Reason.LEASE_LOST)
+    if isinstance(decision, RetryAfter):
+        return decision.seconds, None, is_loss
+    return None, decision.reason, is_loss

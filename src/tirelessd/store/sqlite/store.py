@@ -1,0 +1,317 @@
+"""The embedded store: one SQLite file, written by one thread and read by another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+import apsw
+
+from tirelessd.core.clock import Clock, SteadyClock
+from tirelessd.core.decision import Settlement
+from tirelessd.core.errors import StartError, StoreError, StoreUnavailable
+from tirelessd.core.events import Emit, StoreOperationFinished
+from tirelessd.core.item import (
+    Body,
+    Claim,
+    ItemRecord,
+    Lease,
+    NewItem,
+    Page,
+    Selection,
+    ShownState,
+    State,
+)
+from tirelessd.core.queue import QueueConfig
+from tirelessd.store.base import (
+    Cancelled,
+    Changed,
+    Claimed,
+    Conflicting,
+    Enqueued,
+    Expired,
+    HandOff,
+    Pause,
+    Replayed,
+    Settled,
+    Snapshot,
+    Store,
+)
+from tirelessd.store.commit import Batch, Committer
+from tirelessd.store.sqlite import reads
+from tirelessd.store.sqlite.accept import Enqueue, find_keys
+from tirelessd.store.sqlite.claim import ClaimDue, Reclaim
+from tirelessd.store.sqlite.connection import prepare
+from tirelessd.store.sqlite.lock import LockFile
+from tirelessd.store.sqlite.old import find_old
+from tirelessd.store.sqlite.pauses import ChangePause
+from tirelessd.store.sqlite.reader import Reader
+from tirelessd.store.sqlite.settle import Release, Renew, Settle
+from tirelessd.store.sqlite.snapshot import snapshot
+from tirelessd.store.sqlite.steps import Probe
+from tirelessd.store.sqlite.upkeep import Cancel, ChangeDead, DeleteDead, Expire, Purge, Redrive
+from tirelessd.store.sqlite.writer import Writer
+
+# What a caller waits at most for somebody else's write lock.
+BUSY_SECONDS: Final = 0.4
+# What gathers behind a commit that hangs is refused after so long.
+PATIENCE_SECONDS: Final = 1.0
+# The longest a single read may take; a count of a million items takes a fraction of a second.
+READ_SECONDS: Final = 5.0
+# With commits behind it and none for so long, the log is copied and started over.
+TIDY_SECONDS: Final = 2.0
+# Rows that a purge deletes in one commit, so that others wait only a few milliseconds for it.
+PURGE_ROWS: Final = 500
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _ignore(_event: object) -> None:
+    """For a store that nobody observes."""
+
+
+class SqliteStore(Store):
+    """Items in one SQLite file, for one process at a time.
+
+    `path` is the file; beside it stand its log and the lock file that keeps other processes out.
+    Leases do not expire while their process lives; whatever another process left leased can be
+    reclaimed at once. `emit` gets one `StoreOperationFinished` per verb and commit, or per read.
+    """
+
+    backend = "sqlite"
+    leases_expire = False
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        emit: Emit = _ignore,
+        busy_seconds: float = BUSY_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self.label = str(path)
+        self._path = Path(path).resolve()
+        self._clock = clock
+        self._emit = emit
+        self._busy_seconds = busy_seconds
+        self._read_seconds = read_seconds
+        self._lock = LockFile(self._path)
+        self._is_open = False
+
+    @property
+    def sqlite_version(self) -> str:
+        """The version of the SQLite library in use, for people: below 3.51.3 it loses commits."""
+        return apsw.sqlite_lib_version()
+
+    async def open(self) -> None:
+        """Take the lock, then make, check and migrate the file; raises `StartError`."""
+        self._lock.acquire()
+        self._time = SteadyClock(self._clock)
+        self._loop = asyncio.get_running_loop()
+        self._writer = Writer(self._path, self._clock, self._busy_seconds)
+        self._reader = Reader(self._path, self._clock, self._busy_seconds, self._read_seconds)
+        self._writing = ThreadPoolExecutor(1, "tirelessd-writer")
+        self._committer = Committer(
+            self._start, self._time.now, self._clock, self._emit, PATIENCE_SECONDS
+        )
+        self._tidying: asyncio.TimerHandle | None = None
+        self._is_open = True
+        try:
+            await self._loop.run_in_executor(self._writing, self._open_writer)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Finish what was handed in, then let go of the file and the lock; idempotent."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        await self._committer.close()
+        if self._tidying is not None:
+            self._tidying.cancel()
+        await self._reader.close()
+        await self._loop.run_in_executor(self._writing, self._writer.close)
+        self._writing.shutdown(wait=False)
+        self._lock.release()
+
+    async def enqueue(
+        self, items: Sequence[NewItem], hand_off: HandOff | None = None
+    ) -> Sequence[Enqueued]:
+        """Accept items; what is handed off was leased in the same commit."""
+        return await self._committer.submit(Enqueue(items, hand_off)) if items else ()
+
+    async def find_keys(self, items: Sequence[NewItem]) -> Sequence[Replayed | Conflicting | None]:
+        """Look keys up; an expired one is not known."""
+        known = await self._read("find_keys", find_keys, items, self._time.now())
+        return [
+            known[item.queue, item.key.text].answer(item.key)
+            if item.key is not None and (item.queue, item.key.text) in known
+            else None
+            for item in items
+        ]
+
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, recovered: int = 0
+    ) -> Claimed:
+        """Lease due items; `lease_seconds` does not matter here."""
+        return await self._committer.submit(ClaimDue(queue, limit, recovered))
+
+    async def renew(self, leases: Sequence[Lease], lease_seconds: float) -> Sequence[bool]:
+        """Tell which leases hold; a lease lasts as long as its process."""
+        return await self._committer.submit(Renew(leases)) if leases else ()
+
+    async def settle(
+        self, settlements: Sequence[Settlement], lease_seconds: float = 30.0
+    ) -> Sequence[Settled]:
+        """Write decisions, and claim for the slots that they free."""
+        return await self._committer.submit(Settle(settlements)) if settlements else ()
+
+    async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
+        """Hand unfinished items back."""
+        return await self._committer.submit(Release(leases)) if leases else ()
+
+    async def reclaim(self, limit: int, lease_seconds: float) -> Sequence[Claim]:
+        """Take over what another start of the process left leased, however recently."""
+        return await self._committer.submit(Reclaim(limit))
+
+    async def expire(self, limit: int) -> Sequence[Expired]:
+        """End overdue items, the longest overdue first."""
+        return await self._committer.submit(Expire(limit))
+
+    async def get(self, item_id: str) -> ItemRecord | None:
+        """The item with its history."""
+        return await self._read("get", reads.get, self._time.now(), item_id)
+
+    async def payload(self, item_id: str) -> Body | None:
+        """The payload as it came."""
+        return await self._read("payload", reads.payload, item_id)
+
+    async def result(self, item_id: str) -> Body | None:
+        """What the handler answered."""
+        return await self._read("result", reads.result, item_id)
+
+    async def list_items(
+        self, queue: str, state: State | ShownState | None, after: str | None, limit: int
+    ) -> Page:
+        """A page of a queue; one of a shown state may be short before the end of the list."""
+        start = reads.cursor(after, reads.Listed)
+        return await self._read(
+            "list", reads.list_items, self._time.now(), queue, state, start, limit
+        )
+
+    async def list_dead(self, selection: Selection, after: str | None, limit: int) -> Page:
+        """A page of dead letters."""
+        start = reads.cursor(after, reads.ListedDead)
+        return await self._read("list", reads.list_dead, self._time.now(), selection, start, limit)
+
+    async def redrive(self, selection: Selection, limit: int, *, dry_run: bool = False) -> Changed:
+        """Put dead letters back in the order they died; counts what is left after the commit."""
+        return await self._change_dead(Redrive, selection, limit, dry_run=dry_run)
+
+    async def delete_dead(
+        self, selection: Selection, limit: int, *, dry_run: bool = False
+    ) -> Changed:
+        """Delete dead letters in the order they died; counts what is left after the commit."""
+        return await self._change_dead(DeleteDead, selection, limit, dry_run=dry_run)
+
+    async def cancel(self, item_id: str) -> Cancelled:
+        """End a queued item."""
+        return await self._committer.submit(Cancel(item_id))
+
+    async def purge(self, queues: Sequence[QueueConfig], limit: int) -> Mapping[str, int]:
+        """Delete old items and at most as many old keys, in commits of few rows.
+
+        What is old is found off the writer. Keys count under "" too.
+        """
+        counts: Counter[str] = Counter()
+        for rows in (min(PURGE_ROWS, limit - start) for start in range(0, limit, PURGE_ROWS)):
+            old = await self._read("find_old", find_old, self._time.now(), queues, rows)
+            purged = await self._committer.submit(Purge(old, rows))
+            counts.update(purged)
+            if sum(purged.values()) < rows:
+                break
+        return counts
+
+    async def pause(self, queue: str, expires_in_seconds: float | None) -> None:
+        """Stop claims and hand-offs of a queue."""
+        await self._committer.submit(ChangePause(queue, is_paused=True, seconds=expires_in_seconds))
+
+    async def resume(self, queue: str) -> None:
+        """End a pause."""
+        await self._committer.submit(ChangePause(queue, is_paused=False))
+
+    async def pauses(self) -> Sequence[Pause]:
+        """The pauses in force."""
+        return await self._read("pauses", reads.pauses, self._time.now())
+
+    async def snapshot(self, queues: Sequence[str]) -> Snapshot:
+        """Counts and ages, in one snapshot of the file."""
+        return await self._read("snapshot", snapshot, self._time.now(), self._path, queues)
+
+    async def probe(self) -> None:
+        """Commit a number and nothing else."""
+        await self._committer.submit(Probe())
+
+    async def _change_dead(
+        self, kind: type[ChangeDead], selection: Selection, limit: int, *, dry_run: bool
+    ) -> Changed:
+        if dry_run:
+            return await self._read(kind.verb, reads.count_dead, selection, limit)
+        counts = await self._committer.submit(kind(selection, limit))
+        left = await self._read("list", reads.count_dead, selection, 0)
+        return Changed(counts, left.remaining)
+
+    async def _read(
+        self,
+        verb: str,
+        read: Callable[Concatenate[apsw.Connection, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        started_at = self._clock.monotonic()
+        kind: str | None = "other"
+        try:
+            answer = await self._reader.run(read, *args, **kwargs)
+        except StoreError as error:
+            kind = error.kind
+            raise
+        else:
+            kind = None
+            return answer
+        finally:
+            duration = self._clock.monotonic() - started_at
+            self._emit(StoreOperationFinished(verb, duration, kind))
+
+    def _open_writer(self) -> None:
+        prepare(self._path, self._busy_seconds, self._clock.monotonic)
+        try:
+            self._writer.open()
+        except (apsw.Error, StoreUnavailable) as error:
+            raise StartError(f"{self._path}: {error}") from error
+
+    def _start(self, batch: Batch) -> None:
+        """Write a batch in the writer's thread; the loop hears of it before any checkpoint."""
+        self._writing.submit(self._write, batch)
+
+    def _write(self, batch: Batch) -> None:
+        self._writer.write(batch)
+        self._loop.call_soon_threadsafe(self._finish, batch)
+        self._writer.checkpoint()
+
+    def _finish(self, batch: Batch) -> None:
+        self._committer.finish(batch)
+        if self._tidying is not None:
+            self._tidying.cancel()
+        if self._is_open:
+            self._tidying = self._loop.call_later(TIDY_SECONDS, self._tidy)
+
+    def _tidy(self) -> None:
+        self._writing.submit(self._writer.tidy)

@@ -1,0 +1,74 @@
+"""One write transaction: what its statements share."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import apsw
+import msgspec
+
+_TOKEN_BITS = 63  # SQLite's integers are signed
+
+
+class Transaction:
+    """What the statements of one commit share: the connection, the moment, fresh rows and tokens.
+
+    `now` is the store's time for everything in the commit; `owner` names this start of the process
+    on the leases it grants. `tokens` collects those drawn, should the commit's fate be unknown;
+    `is_numbered` asks for a commit even if nothing else was written.
+    """
+
+    def __init__(
+        self, db: apsw.Connection, now: float, owner: int, fresh_rows: Iterator[int]
+    ) -> None:
+        self.db = db
+        self.now = now
+        self.owner = owner
+        self.fresh_rows = fresh_rows
+        self.tokens: list[int] = []
+        self.is_numbered = False
+
+    def run(self, sql: str, **values: Any) -> list[Any]:
+        """Execute one statement and return its rows; `now` and `owner` are always bound."""
+        return self.db.execute(sql, {"now": self.now, "owner": self.owner, **values}).fetchall()
+
+    def draw_tokens(self, count: int) -> Sequence[int]:
+        """Fresh random tokens, from the kernel: nobody can guess one, and no restart repeats one."""
+        drawn = struct.unpack(f"<{count}Q", os.urandom(8 * count))
+        tokens = [number >> (64 - _TOKEN_BITS) for number in drawn]
+        self.tokens += tokens
+        return tokens
+
+    @cached_property
+    def paused(self) -> frozenset[str]:
+        """The queues that are paused at this moment."""
+        rows = self.run("SELECT queue FROM pauses WHERE coalesce(expires_at, 9e999) > :now")
+        return frozenset(queue for (queue,) in rows)
+
+
+def as_json(rows: Iterable[Any]) -> str:
+    """Rows for one bulk statement, which reads them with `jsonb_each`: in C, without the GIL."""
+    return msgspec.json.encode(list(rows)).decode()
+
+
+class Blobs:
+    """Many byte strings bound to a statement as one, to be cut with `substr`, byte for byte."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._end = 0
+
+    def add(self, content: bytes) -> tuple[int, int]:
+        """Append; returns where it starts, counted from 1, and its length."""
+        start = self._end + 1
+        self._parts.append(content)
+        self._end += len(content)
+        return start, len(content)
+
+    def joined(self) -> bytes:
+        """All of them, and one byte more: SQLite cuts NULL, not an empty blob, from an empty one."""
+        return b"".join([*self._parts, b"\0"])

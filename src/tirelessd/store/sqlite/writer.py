@@ -1,0 +1,193 @@
+"""The one connection that writes: commits, checkpoints, and healing after faults.
+
+A batch is one transaction. If one operation's own values make it fail, every operation is tried in
+a transaction of its own, so that only the guilty one is refused. After an I/O error the connection
+is closed and made anew before anything else is written. If it was the COMMIT that failed, the new
+connection tells whether it happened: every commit writes its number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from tirelessd.core.clock import Clock
+from tirelessd.core.errors import CommitUnknown, StartError, StoreUnavailable
+from tirelessd.store.commit import Batch
+from tirelessd.store.sqlite.connection import LOG_LIMIT_BYTES, open_writer, pragma
+from tirelessd.store.sqlite.faults import is_handle_sound, is_value_fault, store_error
+from tirelessd.store.sqlite.settle import undo
+from tirelessd.store.sqlite.steps import execute
+from tirelessd.store.sqlite.transaction import Transaction
+
+# Pages in the log that are worth a checkpoint; it takes some milliseconds between two commits.
+CHECKPOINT_PAGES: Final = 1_000
+# How often a look at the path tells whether the file is still there.
+IDENTITY_SECONDS: Final = 1.0
+
+
+class Writer:
+    """Executes batches; all of its methods run in the writer's own thread."""
+
+    def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
+        self._path = path
+        self._clock = clock
+        self._busy_seconds = busy_seconds
+        self._owner = int.from_bytes(os.urandom(8), "big") >> 1
+        self._db: apsw.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._checked_at = 0.0
+        self._fresh_rows: Iterator[int] = count(1)
+        self._number = 0
+        self._system_errno = 0
+        self._doubtful_tokens: list[int] = []
+        self._log_pages = 0
+        self._checkpointed_pages = 0
+
+    def open(self) -> None:
+        """Open the connection; raises `apsw.Error`, `StartError` or `StoreUnavailable`."""
+        self._check_identity()
+        db = open_writer(self._path, self._busy_seconds)
+        self._fresh_rows = count(db.execute("SELECT coalesce(max(row), 0) + 1 FROM items").get)
+        self._number = db.execute("SELECT number FROM commits").get
+        self._log_pages = self._checkpointed_pages = 0
+        db.set_wal_hook(self._count_log_pages)
+        self._db = db
+
+    def write(self, batch: Batch) -> None:
+        """Write a batch and set what each operation came to; never raises."""
+        try:
+            self._write_together(batch)
+        except Exception as error:  # whatever it is, it is the answer to all who share the commit
+            if len(batch.operations) > 1 and is_value_fault(error):
+                for operation in batch.operations:
+                    self.write(Batch([operation], batch.now))
+            else:
+                for operation in batch.operations:
+                    operation.error = store_error(error, self._system_errno)
+
+    def checkpoint(self) -> None:
+        """Copy the log into the database if it has grown since the last time; never raises."""
+        if self._log_pages >= self._checkpointed_pages + CHECKPOINT_PAGES:
+            self._checkpoint("PASSIVE")
+
+    def tidy(self) -> None:
+        """For a quiet moment: copy the rest of the log, and cut it if it has grown large."""
+        if self._log_pages:
+            self._checkpoint("PASSIVE")
+        if self._log_pages > LOG_LIMIT_BYTES // 4096:
+            self._checkpoint("TRUNCATE")
+
+    def close(self) -> None:
+        """Let go of the file; SQLite checkpoints as its last connection closes."""
+        self._discard()
+
+    def _write_together(self, batch: Batch) -> None:
+        db = self._sound_connection()
+        tx = Transaction(db, batch.now, self._owner, self._fresh_rows)
+        number = self._number + 1
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            before = db.total_changes()
+            if self._doubtful_tokens:
+                undo(tx, self._doubtful_tokens)
+            execute(tx, batch.operations)
+            is_writing = tx.is_numbered or db.total_changes() > before
+            if is_writing:
+                db.execute("UPDATE commits SET number = ?", (number,))
+        except Exception as error:
+            self._abandon(db, error)
+            raise
+        self._commit(tx, number)
+        if is_writing:
+            self._number = number
+            self._doubtful_tokens = []
+
+    def _commit(self, tx: Transaction, number: int) -> None:
+        try:
+            tx.db.execute("COMMIT")
+        except apsw.Error as error:
+            self._abandon(tx.db, error)
+            # Without room, the frame that makes a commit valid was not written: it did not happen.
+            if is_handle_sound(error) or not self._has_happened(number, tx):
+                raise
+
+    def _has_happened(self, number: int, tx: Transaction) -> bool:
+        """Learn on a new connection whether a commit happened, and make sure that it stays so.
+
+        A failed fsync leaves frames in the log that a crash would bring to life. Starting the log
+        over removes them, or, if they count already, writes their pages to the database anew.
+        """
+        try:
+            self.open()
+            is_sure = self._db is not None and not pragma(self._db, "wal_checkpoint(TRUNCATE)")
+        except (apsw.Error, StartError, StoreUnavailable):
+            self._discard()
+            is_sure = False
+        if is_sure:
+            return self._number == number
+        self._doubtful_tokens += tx.tokens
+        raise CommitUnknown("the disk failed while a commit was written; its fate is unknown")
+
+    def _abandon(self, db: apsw.Connection, error: Exception) -> None:
+        """Undo the transaction; after a fault of the disk, give up the connection too."""
+        self._system_errno = db.system_errno
+        try:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        except apsw.Error as failed:
+            error = failed
+        if not is_handle_sound(error):
+            self._discard()
+
+    def _discard(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close(force=True)
+
+    def _sound_connection(self) -> apsw.Connection:
+        self._system_errno = 0
+        if self._db is None:
+            self.open()
+        elif self._clock.monotonic() >= self._checked_at + IDENTITY_SECONDS:
+            self._check_identity()
+        assert self._db is not None  # noqa: S101
+        return self._db
+
+    def _check_identity(self) -> None:
+        """Refuse to write to a file that nobody will find again. `stat` opens nothing."""
+        identity = _identity(self._path)
+        if identity is None or identity != (self._identity or identity):
+            raise StoreUnavailable(f"{self._path} was moved, replaced or deleted; put it back")
+        self._identity = identity
+        self._checked_at = self._clock.monotonic()
+
+    def _checkpoint(self, mode: str) -> None:
+        if self._db is None:
+            return
+        try:
+            is_busy = pragma(self._db, f"wal_checkpoint({mode})")
+        except apsw.Error as error:
+            self._abandon(self._db, error)
+            return
+        self._checkpointed_pages = self._log_pages
+        if mode == "TRUNCATE" and not is_busy:
+            self._log_pages = self._checkpointed_pages = 0
+
+    def _count_log_pages(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        self._checkpointed_pages = min(self._checkpointed_pages, pages)
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
