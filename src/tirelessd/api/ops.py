@@ -137,8 +137,12 @@ def build_ops_app(
     Neither `health` nor `status` may wait for anything.
     """
     probes = Probes(health, status, clock or SystemClock())
+
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        return await metrics_handler(request)
+
     app = web.Application(middlewares=[plain_errors])
-    app.router.add_get("/metrics", metrics_handler)
+    app.router.add_get("/metrics", metrics)
     app.router.add_get("/livez", probes.live)
     app.router.add_get("/readyz", probes.ready)
     app.router.add_get("/startupz", probes.started)
