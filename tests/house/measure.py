@@ -70,7 +70,7 @@ class File:
     @cached_property
     def syntax(self) -> ast.Module:
         """The parsed file."""
-        return ast.parse(self.text)
+        return ast.parse(self.text, filename=self.path)
 
     @cached_property
     def definitions(self) -> list[Definition]:
