@@ -44,7 +44,7 @@ async def test_attempts_beyond_the_time_are_released_uncounted(house: House) -> 
 
     record = await house.record(item_id)
     assert counts == {"finished": 0, "released": 1, "abandoned": 0}
-    assert (record.state, record.attempts, record.history) == (State.QUEUED, 0, ())
+    assert (record.state, record.attempts, list(record.history)) == (State.QUEUED, 0, [])
     assert [e.outcome for e in house.recorder.of(AttemptFinished)] == [Outcome.RELEASED]
 
 

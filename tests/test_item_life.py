@@ -201,7 +201,8 @@ async def test_item_submitted_twice_is_one_item(caller: Caller) -> None:
 
 async def test_paused_queue_takes_items_and_starts_none(caller: Caller) -> None:
     """Operators can hold a queue: items are accepted and wait until it is resumed."""
-    await caller.call("POST", "/v1/queues/predictions/pause")
+    status, queue = await caller.call("POST", "/v1/queues/predictions/pause")
+    assert status == 200, queue
     item_id = await caller.submit("tom.png")
     item = await caller.item(item_id)
     assert (item["state"], item["waiting_for"]) == ("queued", "paused")

@@ -52,7 +52,7 @@ async def settle(
 async def unfinished(session: aiohttp.ClientSession, daemon: DaemonProcess) -> int:
     """How many items have not ended, by the API."""
     async with session.get(f"{daemon.urls['api']}/v1/queues") as response:
-        queues = (await response.json())["queues"]
+        queues = (await response.json())["items"]
     waiting = ("ready", "scheduled", "retrying", "running")
     return sum(queue["counts"][state] for queue in queues for state in waiting)
 

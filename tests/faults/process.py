@@ -97,7 +97,7 @@ class DaemonProcess:
             return
         self.lines.append(line)
         if line.get("event") == "listener.opened":
-            self.urls[line["name"]] = line["url"]
+            self.urls[line["listener"]] = line["url"]
 
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal."""

@@ -25,7 +25,6 @@ from tirelessd.engine.snapshots import Snapshots
 from tirelessd.store.base import Changed, Pause, QueueSnapshot, Store
 
 BULK_LIMIT: Final = 1_000
-SNAPSHOT_AGE_SECONDS: Final = 1.0
 
 WaitingFor = Literal["slot", "backoff", "delay", "paused", "unconfigured"]
 WAITING: Final[Mapping[ShownState, WaitingFor]] = {
@@ -142,13 +141,13 @@ class Desk:
 
     async def queues(self) -> Sequence[QueueView]:
         """Every configured queue, in the order of configuration."""
-        taken = await self._snapshots.fresh(SNAPSHOT_AGE_SECONDS)
+        taken = await self._snapshots.fresh()
         return [self._queue_view(name, taken.snapshot.queues[name]) for name in self._queues]
 
     async def queue(self, name: str) -> QueueView:
         """One queue; raises `UnknownQueue`."""
         self._check(name)
-        taken = await self._snapshots.fresh(SNAPSHOT_AGE_SECONDS)
+        taken = await self._snapshots.fresh()
         return self._queue_view(name, taken.snapshot.queues[name])
 
     async def list_items(

@@ -8,7 +8,7 @@ slot, and claims stop meanwhile.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import tenacity
 
@@ -27,6 +27,7 @@ from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.health import StoreWatch
 from tirelessd.store.base import Settled, Store
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 RETRY_INITIAL_SECONDS: Final = 0.05
@@ -66,13 +67,13 @@ class Settler:
         except StoreError as error:
             self._watch.failed(error)
             (settled,) = await self._until_answered(
-                lambda: self._store.settle((settlement,), lease_seconds)
+                self._store.settle, (settlement,), lease_seconds
             )
         return settled
 
     async def release(self, claim: Claim, *, duration_seconds: float, is_started: bool) -> bool:
         """Hand the item back un-attempted; whether the lease still held."""
-        (is_held,) = await self._until_answered(lambda: self._store.release((claim.lease,)))
+        (is_held,) = await self._until_answered(self._store.release, (claim.lease,))
         if is_started and is_held:
             self._emit(
                 AttemptFinished(
@@ -87,14 +88,16 @@ class Settler:
             )
         return is_held
 
-    async def _until_answered(self, write: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _until_answered(
+        self, write: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Repeat a write until the store answers, with tenacity's own sleep: this wait is short."""
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(StoreError),
             wait=tenacity.wait_random_exponential(RETRY_INITIAL_SECONDS, RETRY_CAP_SECONDS),
             before_sleep=self._report,
         )
-        answer: T = await retrying(write)
+        answer: T = await retrying(write, *args, **kwargs)
         self._watch.worked()
         return answer
 

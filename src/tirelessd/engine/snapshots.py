@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from tirelessd.core.clock import Clock
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Snapshot, Store
+
+REUSE_FACTOR: Final = 20.0
+CHEAP_SECONDS: Final = 0.02
 
 
 class TakenSnapshot(msgspec.Struct, frozen=True):
@@ -30,21 +35,30 @@ class Snapshots:
         self._queues = queues
         self._clock = clock
         self._supervisor = supervisor
-        self._running: asyncio.Task[TakenSnapshot] | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._began_at = -math.inf
         self.last: TakenSnapshot | None = None
 
-    async def fresh(self, within_seconds: float = 0.0) -> TakenSnapshot:
-        """The last snapshot when young enough, else the one being taken, else a new one."""
-        last = self.last
-        if last is not None and self._clock.wall() - last.taken_at < within_seconds:
-            return last
-        if self._running is None or self._running.done():
-            self._running = self._supervisor.spawn(self._take(), "snapshot")
-        return await asyncio.shield(self._running)
+    async def fresh(self) -> TakenSnapshot:
+        """A snapshot that knows all that was committed before the call, as far as that is cheap.
 
-    async def _take(self) -> TakenSnapshot:
-        started = self._clock.monotonic()
-        snapshot = await self._store.snapshot(self._queues)
-        duration_seconds = self._clock.monotonic() - started
-        self.last = TakenSnapshot(snapshot, self._clock.wall(), duration_seconds)
+        One that took long is used again for `REUSE_FACTOR` times as long, so that reading counts
+        never keeps the store busy, however many ask.
+        """
+        asked_at = self._clock.monotonic()
+        while self.last is None or self._began_at < asked_at - self._reusable_seconds():
+            if self._running is None or self._running.done():
+                self._running = self._supervisor.spawn(self._take(), "snapshot")
+            await asyncio.shield(self._running)
         return self.last
+
+    def _reusable_seconds(self) -> float:
+        taken = self.last.duration_seconds if self.last is not None else 0.0
+        return taken * REUSE_FACTOR if taken > CHEAP_SECONDS else 0.0
+
+    async def _take(self) -> None:
+        began_at = self._clock.monotonic()
+        snapshot = await self._store.snapshot(self._queues)
+        duration_seconds = self._clock.monotonic() - began_at
+        self.last = TakenSnapshot(snapshot, self._clock.wall(), duration_seconds)
+        self._began_at = began_at
