@@ -1,0 +1,233 @@
+"""The handler that POSTs an item to an upstream.
+
+The payload goes out byte for byte, once per attempt: no redirect is followed, no proxy taken from
+the environment, no cookie kept, and a POST is never sent again behind the engine's back, not even
+when a kept-alive connection turns out to be closed. A 2xx is success, everything else a failure
+with a reason; network failures are named in `network`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ssl
+from collections.abc import Mapping
+from typing import Final, cast
+
+import aiohttp
+import msgspec
+from multidict import CIMultiDict
+from yarl import URL
+
+from tirelessd import __version__
+from tirelessd.core.clock import Clock
+from tirelessd.core.decision import Complete
+from tirelessd.core.errors import AttemptError, GiveUp, StartError
+from tirelessd.core.item import Context, Item
+from tirelessd.core.outcome import reason_of_status
+from tirelessd.engine.handlers.headers import check_configured, check_forwarded, fits_a_line
+from tirelessd.engine.handlers.network import network_failure
+from tirelessd.engine.handlers.resolver import ThreadResolver
+from tirelessd.engine.handlers.retry_after import seconds_asked
+from tirelessd.engine.handlers.upstream import UpstreamResponse
+
+EXCERPT_BYTES: Final = 16_384
+CONTENT_TYPE_MAX_CHARACTERS: Final = 255
+WRITTEN_AT_ONCE_BYTES: Final = 1_048_576
+UNKNOWN_CONTENT: Final = "application/octet-stream"
+
+
+class HttpConfig(msgspec.Struct, frozen=True):
+    """Where to POST to, and how; raises `ValueError` when the URL or a header cannot be used.
+
+    `headers` go with every attempt and win over forwarded ones; `forward_headers` names those of an
+    item's headers that are passed on. Connecting, TLS included, may take `connect_timeout_seconds`.
+    `read_timeout_seconds` bounds how long the upstream may be silent; None leaves that to the
+    attempt's own limit. Of an answer `response_bytes` are read; the body of a failed one is
+    waited for `excerpt_seconds`. `slots` is the most connections there are, and an idle one is kept
+    for `keepalive_seconds`, 0 for one request each. `ca_file` replaces the system's authorities.
+    """
+
+    url: str
+    headers: Mapping[str, str] = {}
+    forward_headers: tuple[str, ...] = ()
+    connect_timeout_seconds: float = 5.0
+    read_timeout_seconds: float | None = None
+    response_bytes: int = 65_536
+    excerpt_seconds: float = 2.0
+    slots: int = 20
+    keepalive_seconds: float = 15.0
+    ca_file: str | None = None
+    verify_tls: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be sent, or would change where a request ends."""
+        url = target(self.url)
+        if url.user is not None or url.password is not None:
+            raise ValueError("url holds credentials; put them into headers, as Authorization")
+        if url.scheme not in ("http", "https") or not url.host or not url.port:
+            raise ValueError(f"url is {self.url!r}; it must be an absolute http or https URL")
+        check_configured(self.headers)
+        check_forwarded(self.forward_headers)
+
+
+class HttpHandler:
+    """POSTs items to one URL; `clock` is asked only about a `Retry-After` without a `Date`."""
+
+    ends_on_cancel: bool = True
+
+    def __init__(self, config: HttpConfig, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._url = target(config.url)
+        self._headers = CIMultiDict(
+            {"User-Agent": f"tirelessd/{__version__}", "Accept": "*/*", **config.headers}
+        )
+        # Asked for as it is and never unpacked: a result is what came, and no bomb goes off here.
+        self._headers["Accept-Encoding"] = "identity"
+        configured = CIMultiDict(config.headers)
+        self._forwarded = tuple(
+            name.lower() for name in config.forward_headers if name not in configured
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Get the session ready; no connection is made before the first attempt.
+
+        Raises `StartError` when the authorities cannot be read.
+        """
+        config = self._config
+        connector = aiohttp.TCPConnector(
+            limit=config.slots,
+            resolver=ThreadResolver(),
+            ssl=_tls_context(config) if self._url.scheme == "https" else False,
+            force_close=not config.keepalive_seconds,
+            keepalive_timeout=config.keepalive_seconds or None,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=UpstreamResponse,
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("Content-Type",),
+            timeout=aiohttp.ClientTimeout(
+                connect=config.connect_timeout_seconds, sock_read=config.read_timeout_seconds
+            ),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def attempt(self, item: Item, context: Context) -> Complete:
+        """POST the item once.
+
+        A 2xx completes it with the body's first `response_bytes`, also when there is more; a 204 or
+        205 has no result. Cancellation drops the connection at once.
+        """
+        session = cast(aiohttp.ClientSession, self._session)
+        headers = self._request_headers(item, context)
+        try:
+            async with session.post(
+                self._url, data=_body(item.payload), headers=headers, allow_redirects=False
+            ) as response:
+                return await self._judge(cast(UpstreamResponse, response))
+        except aiohttp.ClientError as error:
+            raise network_failure(error) from error
+
+    def _request_headers(self, item: Item, context: Context) -> CIMultiDict[str]:
+        headers = self._headers.copy()
+        for name, value in self._from_item(item, context).items():
+            if not fits_a_line(value):
+                raise GiveUp(f"the item's {name} does not fit into a header: {value!r}")
+            headers[name] = value
+        headers["Idempotency-Key"] = headers["Tirelessd-Item-Id"] = item.id
+        headers["Tirelessd-Attempt"] = str(context.attempt)
+        return headers
+
+    def _from_item(self, item: Item, context: Context) -> dict[str, str]:
+        """The headers whose values a caller chose."""
+        chosen = {name: item.headers[name] for name in self._forwarded if name in item.headers}
+        traced = {"traceparent": context.traceparent, "tracestate": context.tracestate}
+        chosen |= {name: value for name, value in traced.items() if value}
+        if item.content_type:
+            chosen["Content-Type"] = item.content_type
+        return chosen
+
+    async def _judge(self, response: UpstreamResponse) -> Complete:
+        status, headers = response.status, response.headers
+        if not 200 <= status < 300:
+            raise AttemptError(
+                reason_of_status(status),
+                await self._detail(response),
+                status=status,
+                retry_after_seconds=seconds_asked(
+                    headers.get("Retry-After"), headers.get("Date"), self._clock.wall()
+                ),
+            )
+        if status in (204, 205):
+            return Complete()
+        body = await response.read_at_most(self._config.response_bytes)
+        return Complete(body, _content_type(headers))
+
+    async def _detail(self, response: UpstreamResponse) -> str:
+        """The status, where it points to, and what the body says of it.
+
+        The status alone decides, so a body that does not come, or breaks off, changes nothing.
+        """
+        try:
+            async with asyncio.timeout(self._config.excerpt_seconds):
+                body = await response.read_at_most(EXCERPT_BYTES)
+        except (aiohttp.ClientError, TimeoutError):
+            body = b""
+        location = response.headers.get("Location")
+        pointed = f" to {location}" if location and response.status < 400 else ""
+        words = " ".join(_text(body, response.headers).split())
+        return f"HTTP {response.status}{pointed}" + (f": {words}" if words else "")
+
+
+def target(url: str) -> URL:
+    """The URL, to be requested exactly as it is written; only what cannot be sent is quoted.
+
+    Quoting anew would turn `%2F` in a query into `/`, and a signed URL into a wrong one.
+    """
+    return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
+
+
+def _tls_context(config: HttpConfig) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise StartError(f"ca_file {config.ca_file!r} cannot be used: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if not config.verify_tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _body(payload: bytes) -> bytes | io.BytesIO:
+    """In pieces when it is large, so that other attempts get a turn in between."""
+    return payload if len(payload) <= WRITTEN_AT_ONCE_BYTES else io.BytesIO(payload)
+
+
+def _content_type(headers: Mapping[str, str]) -> str:
+    """What a result is; it becomes a header again when somebody asks for the result."""
+    stated = headers.get("Content-Type", UNKNOWN_CONTENT)
+    is_usable = stated.isascii() and stated.isprintable()
+    # An encoding nobody asked for was not undone: the bytes are not what they are said to be.
+    if not is_usable or len(stated) > CONTENT_TYPE_MAX_CHARACTERS or _is_encoded(headers):
+        return UNKNOWN_CONTENT
+    return stated
+
+
+def _text(body: bytes, headers: Mapping[str, str]) -> str:
+    return "(an encoded body)" if _is_encoded(headers) else body.decode("utf-8", "replace")
+
+
+def _is_encoded(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Encoding", "identity").lower() != "identity"

@@ -1,0 +1,117 @@
+"""Names for what goes wrong between here and an upstream.
+
+`connect` means that no connection came about and the upstream has seen nothing of the item; `tls`
+that it came about and was not to be trusted. Later than that it may have seen the item: `protocol`
+when the connection broke or what came was no HTTP answer, `timeout` when nothing came in time.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+import aiohttp
+
+from tirelessd.core.errors import AttemptError
+from tirelessd.core.outcome import Reason, text_of_error
+from tirelessd.engine.handlers.upstream import (
+    INFORMATIONAL_MAX,
+    StaleConnectionError,
+    TooManyInformationalError,
+)
+
+Named = tuple[Reason, str]
+
+
+def network_failure(error: aiohttp.ClientError) -> AttemptError:
+    """The failure that an error of the HTTP client means; its detail never holds the URL."""
+    for kind, name in _KINDS:
+        if isinstance(error, kind):
+            reason, detail = name(error)
+            return AttemptError(reason, detail)
+    return AttemptError(Reason.PROTOCOL, text_of_error(error))
+
+
+def _certificate(error: aiohttp.ClientConnectorCertificateError) -> Named:
+    refused = error.certificate_error
+    why = getattr(refused, "verify_message", "") or str(refused)
+    return Reason.TLS, f"the certificate of {error.host}:{error.port} is refused: {why}"
+
+
+def _handshake(error: aiohttp.ClientConnectorError) -> Named:
+    why = getattr(error.os_error, "reason", None) or str(error.os_error) or "closed by the upstream"
+    return Reason.TLS, f"TLS handshake with {error.host}:{error.port} failed: {why}"
+
+
+def _name_lookup(error: aiohttp.ClientConnectorDNSError) -> Named:
+    return Reason.CONNECT, f"cannot resolve {error.host}: {_system_text(error.os_error)}"
+
+
+def _connecting(error: aiohttp.ClientConnectorError) -> Named:
+    # Connecting ends refused or unreachable; only a handshake is closed or reset in the middle.
+    if error.ssl and isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
+        return _handshake(error)
+    where = f"{error.host}:{error.port}"
+    return Reason.CONNECT, f"cannot connect to {where}: {_system_text(error.os_error)}"
+
+
+def _connecting_too_long(_: object) -> Named:
+    return Reason.CONNECT, "no connection, TLS included, within connect_timeout_seconds"
+
+
+def _silence(_: object) -> Named:
+    return Reason.TIMEOUT, "not a byte within read_timeout_seconds"
+
+
+def _stale(_: object) -> Named:
+    return Reason.PROTOCOL, "the upstream closed the kept-alive connection before it answered"
+
+
+def _informational(_: object) -> Named:
+    return Reason.PROTOCOL, f"more than {INFORMATIONAL_MAX} answers of 1xx before the real one"
+
+
+def _disconnected(_: object) -> Named:
+    return Reason.PROTOCOL, "the upstream closed the connection before it answered"
+
+
+def _broken_off(error: aiohttp.ClientPayloadError) -> Named:
+    return Reason.PROTOCOL, f"the answer broke off: {error}"
+
+
+def _garbage(error: aiohttp.ClientResponseError) -> Named:
+    # The parser draws its complaint over several lines.
+    complaint = " ".join(error.message.split())
+    return Reason.PROTOCOL, f"the answer is not HTTP as it should be: {complaint}"
+
+
+def _broken(error: aiohttp.ClientOSError) -> Named:
+    if isinstance(error.__cause__, ssl.SSLError):
+        return Reason.TLS, f"TLS broke off: {error.__cause__.reason or error.__cause__}"
+    return Reason.PROTOCOL, f"the connection broke: {_system_text(error)}"
+
+
+def _system_text(error: OSError) -> str:
+    """The system's own words; aiohttp's repeat the address, once for each address of a host."""
+    if isinstance(error.errno, int) and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__
+
+
+# The first that fits counts, so each stands before those it is a kind of.
+_KINDS: Final[tuple[tuple[type[aiohttp.ClientError], Callable[[Any], Named]], ...]] = (
+    (aiohttp.ClientConnectorCertificateError, _certificate),
+    (aiohttp.ClientConnectorSSLError, _handshake),
+    (aiohttp.ClientConnectorDNSError, _name_lookup),
+    (aiohttp.ClientConnectorError, _connecting),
+    (aiohttp.ConnectionTimeoutError, _connecting_too_long),
+    (aiohttp.ServerTimeoutError, _silence),
+    (StaleConnectionError, _stale),
+    (TooManyInformationalError, _informational),
+    (aiohttp.ServerDisconnectedError, _disconnected),
+    (aiohttp.ClientPayloadError, _broken_off),
+    (aiohttp.ClientResponseError, _garbage),
+    (aiohttp.ClientOSError, _broken),
+)

@@ -1,0 +1,255 @@
+"""What goes wrong on the way: each fault has its own words, and no POST is ever sent twice."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+
+import pytest
+
+from tests.engine.handlers.upstream import (
+    OK,
+    PATIENCE_SECONDS,
+    Answer,
+    DeafUpstream,
+    Exchange,
+    Upstream,
+    a_context,
+    an_item,
+    attempt_at,
+    failure_at,
+    handler_for,
+    sending,
+)
+from tirelessd.core.errors import AttemptError
+from tirelessd.core.outcome import Reason
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+
+
+def unused_port() -> int:
+    """A port nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def then_reset(*parts: bytes) -> Answer:
+    """An answer that ends in a RST."""
+
+    async def answer(exchange: Exchange) -> None:
+        for part in parts:
+            await exchange.send(part)
+            await asyncio.sleep(0)
+        exchange.reset()
+
+    return answer
+
+
+async def flood_informational(exchange: Exchange) -> None:
+    """One 1xx after the other, for as long as somebody listens."""
+    while True:
+        await exchange.send(b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+
+
+async def test_refused_connection_is_a_connect_failure() -> None:
+    """Nobody listening is told from everything else, in the system's words."""
+    port = unused_port()
+
+    failure = await failure_at(f"http://127.0.0.1:{port}/")
+
+    assert failure.reason == Reason.CONNECT
+    assert failure.detail == f"cannot connect to 127.0.0.1:{port}: Connection refused"
+
+
+async def test_unknown_host_is_a_connect_failure() -> None:
+    """A name that cannot be looked up is a failure to connect, and names the host."""
+    host = "x" * 64 + ".test"
+
+    failure = await failure_at(f"http://{host}/")
+
+    assert failure.reason == Reason.CONNECT
+    assert failure.detail.startswith(f"cannot resolve {host}: ")
+
+
+async def test_connecting_is_bounded() -> None:
+    """A host that swallows packets is a failure to connect, after the time set for it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        # A full backlog drops what comes next, as a firewall does.
+        queued = [socket.socket() for _ in range(4)]
+        for each in queued:
+            each.settimeout(0)
+            each.connect_ex(full.getsockname())
+
+        failure = await failure_at(
+            f"http://127.0.0.1:{full.getsockname()[1]}/", connect_timeout_seconds=0.05
+        )
+
+        for each in queued:
+            each.close()
+    assert failure.reason == Reason.CONNECT
+    assert failure.detail == "no connection, TLS included, within connect_timeout_seconds"
+
+
+async def test_silent_upstream_is_a_timeout() -> None:
+    """An upstream that says nothing for the time set is a timeout, of the request it has got."""
+    async with Upstream(Exchange.wait_gone) as upstream:
+        failure = await failure_at(upstream.url, read_timeout_seconds=0.05)
+
+    assert failure.reason == Reason.TIMEOUT
+    assert failure.detail == "not a byte within read_timeout_seconds"
+    assert len(upstream.requests) == 1
+
+
+async def test_body_that_stalls_is_a_timeout() -> None:
+    """The time set for silence holds inside the body, too."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(HEAD + b"part")
+        await exchange.wait_gone()
+
+    async with Upstream(answer) as upstream:
+        failure = await failure_at(upstream.url, read_timeout_seconds=0.05)
+
+    assert failure.reason == Reason.TIMEOUT
+
+
+BROKEN_ANSWERS: dict[str, tuple[Answer, str]] = {
+    "closed at once": (sending(close=True), "closed the connection before it answered"),
+    "closed in the headers": (sending(HEAD[:20], close=True), "closed the connection before"),
+    "reset at once": (then_reset(), "the connection broke: Connection reset by peer"),
+    "reset in the headers": (then_reset(HEAD[:20]), "the connection broke: Connection reset"),
+    "reset in the body": (then_reset(HEAD, b"part"), "the answer broke off: .*"),
+    "reset in a body without length": (
+        then_reset(b"HTTP/1.1 200 OK\r\n\r\npart"),
+        "the connection broke: Connection reset by peer",
+    ),
+    "less body than promised": (sending(HEAD, b"part", close=True), "broke off: .*4 of 100 bytes"),
+    "chunks without an end": (
+        sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", close=True),
+        "the answer broke off: ",
+    ),
+    "garbage": (sending(b"\x16\x03\x01\x00\xff\x00garbage\r\n\r\n"), "not HTTP as it should be"),
+    "another protocol": (sending(b"SSH-2.0-OpenSSH_9.2\r\n"), "not HTTP as it should be"),
+    "no status": (sending(b"HTTP/1.1 abc\r\n\r\n"), "not HTTP as it should be"),
+    "two lengths": (
+        sending(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+        "not HTTP as it should be",
+    ),
+    "a header of 10 MB": (sending(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 10_000_000), "8190"),
+    "10,000 headers": (sending(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 10_000), "not HTTP as"),
+    "1xx without end": (flood_informational, "more than 16 answers of 1xx before the real one"),
+}
+
+
+@pytest.mark.parametrize(("answer", "detail"), BROKEN_ANSWERS.values(), ids=BROKEN_ANSWERS)
+async def test_broken_answer_is_a_protocol_failure(answer: Answer, detail: str) -> None:
+    """Each way in which an answer breaks has words of its own; the request went out once."""
+    async with Upstream(answer) as upstream, handler_for(upstream.url) as handler:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(AttemptError) as caught:
+                await handler.attempt(an_item(b"once"), a_context())
+        await upstream.wait_until(lambda: upstream.open_connections == 0)
+
+    assert caught.value.reason == Reason.PROTOCOL
+    assert re.search(detail, caught.value.detail), caught.value.detail
+    assert caught.value.status is None
+    assert [request.body for request in upstream.requests] == [b"once"]
+
+
+@pytest.mark.parametrize("ending", ["closes", "resets"])
+async def test_stale_kept_alive_connection_costs_one_attempt(ending: str) -> None:
+    """A connection closed under a second request fails that attempt; nothing repeats the POST."""
+
+    async def answer(exchange: Exchange) -> None:
+        if len(upstream.requests) != 2:
+            await exchange.send(OK)
+        elif ending == "closes":
+            exchange.writer.close()
+        else:
+            exchange.reset()
+
+    async with Upstream(answer) as upstream, handler_for(upstream.url) as handler:
+        await handler.attempt(an_item(b"1"), a_context())
+        with pytest.raises(AttemptError) as caught:
+            await handler.attempt(an_item(b"2"), a_context())
+        await handler.attempt(an_item(b"3"), a_context())
+
+    assert caught.value.reason == Reason.PROTOCOL
+    assert caught.value.detail == "the upstream closed the kept-alive connection before it answered"
+    assert [request.body for request in upstream.requests] == [b"1", b"2", b"3"]
+
+
+async def test_connection_closed_while_idle_is_replaced() -> None:
+    """A connection that the upstream closed between two attempts costs nothing."""
+    async with (
+        Upstream(sending(OK)) as other,
+        Upstream(sending(OK, close=True)) as upstream,
+        handler_for(upstream.url) as handler,
+    ):
+        for number in range(3):
+            await handler.attempt(an_item(), a_context(number + 1))
+            await upstream.wait_until(lambda: upstream.open_connections == 0)
+            await attempt_at(other.url)  # by then the loop has seen the connection end
+
+    assert len(upstream.requests) == 3
+
+
+async def test_upstream_that_answers_before_it_has_read_is_left_at_once() -> None:
+    """An early 413 counts, and what is left of a large payload keeps no connection open."""
+    early = b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"
+
+    with DeafUpstream(early) as upstream:
+        failure, _ = await asyncio.gather(
+            failure_at(upstream.url, an_item(bytes(30_000_000))), upstream.serve()
+        )
+
+    assert (failure.reason, failure.status) == (Reason.HTTP_4XX, 413)
+
+
+async def test_cancelled_attempt_drops_what_it_could_not_send() -> None:
+    """A payload that the upstream does not read keeps no connection open after a cancellation."""
+    with DeafUpstream() as upstream:
+        async with handler_for(upstream.url) as handler, asyncio.TaskGroup() as tasks:
+            tasks.create_task(upstream.serve())
+            attempt = tasks.create_task(handler.attempt(an_item(bytes(30_000_000)), a_context()))
+            await upstream.has_answered.wait()
+            attempt.cancel()
+
+    assert attempt.cancelled()
+
+
+async def no_answer(exchange: Exchange) -> None:
+    """Take the request and say nothing."""
+    await exchange.wait_gone()
+
+
+async def half_an_answer(exchange: Exchange) -> None:
+    """Begin to answer and go on forever."""
+    await exchange.send(HEAD + b"part")
+    await exchange.wait_gone()
+
+
+async def drip(exchange: Exchange) -> None:
+    """Send headers byte by byte, as long as somebody listens."""
+    for byte in HEAD:
+        await exchange.send(bytes([byte]))
+        await asyncio.sleep(0)
+    await exchange.wait_gone()
+
+
+@pytest.mark.parametrize(
+    "answer", [no_answer, half_an_answer, drip], ids=lambda each: each.__name__
+)
+async def test_cancelled_attempt_drops_its_connection(answer: Answer) -> None:
+    """A cancellation ends the attempt at once, and the upstream sees the connection go."""
+    async with Upstream(answer) as upstream, handler_for(upstream.url) as handler:
+        attempt = asyncio.get_running_loop().create_task(handler.attempt(an_item(), a_context()))
+        await upstream.wait_until(lambda: len(upstream.requests) == 1)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        await upstream.wait_until(lambda: upstream.open_connections == 0)
+
+    assert len(upstream.requests) == 1
