@@ -17,22 +17,23 @@ from tirelessd.cli.demo.process import DemoFailed, running_daemon
 from tirelessd.cli.demo.story import Plan, configuration
 from tirelessd.settings import parse
 
+ROOT = Path(__file__).parents[3]
 DEADLINE_SECONDS = 45
 
 
 @pytest.fixture
-def scratch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go during the test."""
+def scratch(folder: Path) -> Path:
+    """Where temporary files of a demo go, and nothing else."""
     path = folder / "scratch"
     path.mkdir()
-    monkeypatch.setenv("TMPDIR", str(path))
     return path
 
 
-def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+def demo(*arguments: str, scratch: Path) -> subprocess.CompletedProcess[str]:
     """Run the demo to its end."""
     return subprocess.run(
         [sys.executable, "-m", "tirelessd", "demo", *arguments],
+        env={**os.environ, "TMPDIR": str(scratch)},
         capture_output=True,
         text=True,
         timeout=DEADLINE_SECONDS,
@@ -41,14 +42,14 @@ def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def started_demo(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started_demo(*arguments: str, scratch: Path) -> Iterator[subprocess.Popen[str]]:
     """A demo that is under way; ended at the latest with the test."""
     with subprocess.Popen(
         [sys.executable, "-m", "tirelessd", "demo", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"},
     ) as process:
         try:
             yield process
@@ -80,22 +81,42 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
-def test_story_ends_well(scratch: Path) -> None:
-    """99 of 100 succeed, item 50 gives up after five attempts, and both sets of books agree."""
-    ended = demo()
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
+    """The demo as `make demo` runs it, run once."""
+    return demo(scratch=tmp_path_factory.mktemp("story"))
 
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "99 of 100 predictions succeeded, 1 gave up" in ended.stdout
-    assert "Gave up on item 50 after 5 attempts." in ended.stdout
-    assert "last error: HTTP 500: the model cannot make sense of item 50" in ended.stdout
-    assert ended.stdout.endswith("\nThey agree.\n")
-    assert ended.stderr == ""
-    assert list(scratch.iterdir()) == []
+
+def test_story_ends_well(story: subprocess.CompletedProcess[str]) -> None:
+    """99 of 100 succeed, item 50 gives up after five attempts, and both sets of books agree."""
+    assert story.returncode == 0, story.stdout + story.stderr
+    assert "99 of 100 predictions succeeded, 1 gave up" in story.stdout
+    assert "Gave up on item 50 after 5 attempts." in story.stdout
+    assert "last error: HTTP 500: the model cannot make sense of item 50" in story.stdout
+    assert story.stdout.endswith("\nThey agree.\n")
+    assert story.stderr == ""
+
+
+def timeless(output: str) -> list[str]:
+    """The lines of a demo without what differs from run to run: progress, times, ports."""
+    lines = [line for line in output.splitlines() if " retrying " not in line]
+    return [re.sub(r"127\.0\.0\.1:\d+|\d+\.\d+", "…", line).rstrip() for line in lines]
+
+
+def test_readme_shows_a_real_story(story: subprocess.CompletedProcess[str]) -> None:
+    """What the README shows is what `make demo` prints, times and ports aside."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    shown = readme.partition("$ make demo\n")[2].partition("```")[0]
+
+    assert timeless(shown) == timeless(story.stdout)
 
 
 def test_many_failures_end_truthfully(scratch: Path) -> None:
     """When chance gives up on more items, the summary counts them and the books still agree."""
-    ended = demo("--items", "60", "--failure-rate", "0.8", "--seed", "3", "--slots", "60")
+    ended = demo(
+        "--items", "60", "--failure-rate", "0.8", "--seed", "3", "--slots", "60", scratch=scratch
+    )
 
     told = re.search(r"(\d+) of 60 predictions succeeded, (\d+) gave up", ended.stdout)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -107,14 +128,6 @@ def test_many_failures_end_truthfully(scratch: Path) -> None:
     assert list(scratch.iterdir()) == []
 
 
-def test_few_items_have_no_hopeless_one() -> None:
-    """Below fifty items nobody gives up unless chance wants it."""
-    ended = demo("--items", "5", "--failure-rate", "0")
-
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "5 of 5 predictions succeeded, 0 gave up" in ended.stdout
-
-
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
 )
@@ -122,7 +135,7 @@ def test_interruption_leaves_nothing_behind(
     scratch: Path, number: signal.Signals, code: int
 ) -> None:
     """Ctrl-C in the middle ends the daemon and removes its files."""
-    with started_demo("--items", "1000", "--slots", "5") as process:
+    with started_demo("--items", "1000", "--slots", "5", scratch=scratch) as process:
         read_until(process, r"succeeded")
         started = processes_in(scratch)
 
@@ -137,7 +150,7 @@ def test_interruption_leaves_nothing_behind(
 
 def test_kept_demo_stays_until_interrupted(scratch: Path) -> None:
     """With `--keep` the daemon can be looked at after the story, and Ctrl-C is its good end."""
-    with started_demo("--items", "3", "--failure-rate", "0", "--keep") as process:
+    with started_demo("--items", "3", "--failure-rate", "0", "--keep", scratch=scratch) as process:
         read_until(process, r"^  http://\S+/metrics$")
 
         process.send_signal(signal.SIGINT)
@@ -147,14 +160,15 @@ def test_kept_demo_stays_until_interrupted(scratch: Path) -> None:
     assert list(scratch.iterdir()) == []
 
 
-def test_variables_do_not_reach_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables meant for somebody's daemon do not change the demo's."""
+def test_small_demo_ignores_our_variables(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables meant for somebody's daemon change nothing, and below 50 items nobody gives up."""
     monkeypatch.setenv("TIRELESSD_QUEUES__PREDICTIONS__RETRY__MAX_ATTEMPTS", "1")
     monkeypatch.setenv("TIRELESSD_NONSENSE", "1")
 
-    ended = demo("--items", "3", "--failure-rate", "0")
+    ended = demo("--items", "3", "--failure-rate", "0", scratch=scratch)
 
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "3 of 3 predictions succeeded, 0 gave up" in ended.stdout
 
 
 def test_configuration_of_the_demo_is_valid(folder: Path) -> None:

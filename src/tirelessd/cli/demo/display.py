@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
@@ -54,6 +55,6 @@ def _plain(console: Console) -> Show:
         nonlocal next_at
         if standing.elapsed_seconds >= next_at:
             console.print(str(standing))
-            next_at = standing.elapsed_seconds + PLAIN_SECONDS
+            next_at = math.floor(standing.elapsed_seconds) + PLAIN_SECONDS
 
     return show

@@ -84,7 +84,7 @@ def _opened_listeners(log: Path) -> dict[str, str]:
         except msgspec.DecodeError:
             continue  # half a line, or one of somebody else's
         if isinstance(entry, dict) and entry.get("event") == "listener.opened":
-            opened[entry["name"]] = entry["url"]
+            opened[entry["listener"]] = entry["url"]
     return opened
 
 

@@ -161,13 +161,13 @@ async def _conclude(
 
 async def _stay(console: Console, addresses: Addresses) -> None:
     """Return at the first signal to stop."""
+    is_over = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, is_over.set)
     console.print(
         f"\nStill up; Ctrl-C ends it."
         f"\n  {addresses.api}/v1/queues/{QUEUE}"
         f"\n  {addresses.api}/v1/dead-letters"
         f"\n  {addresses.ops}/metrics"
     )
-    is_over = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, is_over.set)
     await is_over.wait()

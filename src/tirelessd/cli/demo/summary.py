@@ -75,12 +75,11 @@ def tell(
 
 def audit(console: Console, entries: Sequence[Entry]) -> bool:
     """Print both sets of books; answer whether they agree."""
-    table = Table("", "tirelessd's /metrics", "the server's tally", "", box=None, pad_edge=False)
-    for column in table.columns[1:3]:
+    table = Table("", "tirelessd's /metrics", "the server's tally", box=None, pad_edge=False)
+    for column in table.columns[1:]:
         column.justify = "right"
     for entry in entries:
-        mark = "" if entry.agrees else "disagree"
-        table.add_row(entry.what, str(entry.daemon), str(entry.server), mark)
+        table.add_row(entry.what, str(entry.daemon), str(entry.server))
     console.print(table)
     wrong = [entry.what.strip() for entry in entries if not entry.agrees]
     console.print(f"\nThey disagree on: {', '.join(wrong)}." if wrong else "\nThey agree.")
