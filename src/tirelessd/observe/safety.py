@@ -30,7 +30,6 @@ MASKS: Final = (
         r"\1\2…",
     ),
 )
-UNPRINTABLE: Final = re.compile(r"[^\n -~]")
 
 
 def masked(text: str) -> str:
@@ -62,5 +61,5 @@ def safe_key(key: str) -> str:
 def safe_traceback(error: BaseException) -> str:
     """The traceback on several lines, their ends kept where it is too long; no locals in it."""
     text = masked("".join(traceback.format_exception(error)).rstrip())
-    text = UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+    text = "".join(c if c == "\n" or c.isprintable() else ascii(c)[1:-1] for c in text)
     return text[-TRACEBACK_MAX_CHARACTERS:]
