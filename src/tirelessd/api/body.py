@@ -65,12 +65,13 @@ async def read_body(services: Services, request: web.Request, limit_bytes: int) 
 
 
 async def read_json(services: Services, request: web.Request, shape: type[Document]) -> Document:
-    """The body as a JSON document of this shape; an empty body reads as `{}`.
+    """The body as a JSON document of this shape; an empty body, of whatever type, reads as `{}`.
 
     Raises what `read_body` does, `UnsupportedMediaType`, and `InvalidRequest` for anything that is
     not such a document.
     """
-    check_media_type(request, JSON_TYPE, is_optional=True)
+    if request.can_read_body:
+        check_media_type(request, JSON_TYPE, is_optional=True)
     body = await read_body(services, request, services.limits.body_bytes)
     try:
         return msgspec.json.decode(body or b"{}", type=shape)
