@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.recorder import Recorder
 from tirelessd.core.clock import SystemClock
-from tirelessd.core.decision import Complete
-from tirelessd.core.item import Context, Item, ItemRecord
+from tirelessd.core.decision import Complete, Settlement
+from tirelessd.core.errors import StoreUnavailable
+from tirelessd.core.events import Emit
+from tirelessd.core.item import Context, Item, ItemRecord, Lease, NewItem
 from tirelessd.core.queue import QueueConfig, RetryPolicy
 from tirelessd.engine.engine import Engine
 from tirelessd.engine.intake import Options, Submission
+from tirelessd.store.base import Claimed, Enqueued, HandOff, Settled
 from tirelessd.store.sqlite import SqliteStore
 
 Step = BaseException | Complete | Callable[[Item, Context], Awaitable[Complete]]
@@ -74,6 +77,56 @@ class Gate:
         return Complete(b"passed the gate")
 
 
+class BreakableStore(SqliteStore):
+    """A real store whose writes fail while a test says so, before anything of them happens."""
+
+    def __init__(self, path: Path, *, clock: SystemClock, emit: Emit) -> None:
+        super().__init__(path, clock=clock, emit=emit)
+        self.broken: set[str] = set()
+        self.refused: Counter[str] = Counter()
+
+    def _check(self, verb: str) -> None:
+        if verb in self.broken or "all" in self.broken:
+            self.refused[verb] += 1
+            raise StoreUnavailable(f"{verb} fails, as the test wants it")
+
+    async def enqueue(
+        self, items: Sequence[NewItem], hand_off: HandOff | None = None
+    ) -> Sequence[Enqueued]:
+        """As the real one, unless broken."""
+        self._check("enqueue")
+        return await super().enqueue(items, hand_off)
+
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, recovered: int = 0
+    ) -> Claimed:
+        """As the real one, unless broken."""
+        self._check("claim")
+        return await super().claim(queue, limit, lease_seconds, recovered=recovered)
+
+    async def settle(
+        self, settlements: Sequence[Settlement], lease_seconds: float = 30.0
+    ) -> Sequence[Settled]:
+        """As the real one, unless broken."""
+        self._check("settle")
+        return await super().settle(settlements, lease_seconds)
+
+    async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
+        """As the real one, unless broken."""
+        self._check("release")
+        return await super().release(leases)
+
+    async def renew(self, leases: Sequence[Lease], lease_seconds: float) -> Sequence[bool]:
+        """As the real one, unless broken."""
+        self._check("renew")
+        return await super().renew(leases, lease_seconds)
+
+    async def probe(self) -> None:
+        """As the real one, unless broken."""
+        self._check("probe")
+        await super().probe()
+
+
 class House:
     """An engine, its store, its handlers and a recorder, restartable on the same file."""
 
@@ -83,13 +136,13 @@ class House:
         self.seed = seed
         self.handlers = {config.name: ScriptedHandler() for config in queues}
         self.recorder = Recorder()
-        self.store: SqliteStore
+        self.store: BreakableStore
         self.engine: Engine
 
     async def start(self) -> House:
         """Open the store and start the engine on it."""
         clock = SystemClock()
-        self.store = SqliteStore(self.path, clock=clock, emit=self.recorder)
+        self.store = BreakableStore(self.path, clock=clock, emit=self.recorder)
         await self.store.open()
         self.engine = Engine(
             self.queues,
