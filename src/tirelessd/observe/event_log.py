@@ -75,6 +75,11 @@ class EventLog:
         if see is not None:
             see(event)
 
+    @property
+    def written(self) -> frozenset[type[Event]]:
+        """The types of event that leave a line at the log's level."""
+        return frozenset(self._see)
+
     def _table(self) -> Mapping[type[Event], tuple[Any, *tuple[Line, ...]]]:
         return {
             ItemAccepted: (self._item_accepted, lines.ITEM_ACCEPTED),
