@@ -21,21 +21,23 @@ class UnhandledErrors:
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._former = (threading.excepthook, sys.unraisablehook)
 
     def install(self, loop: asyncio.AbstractEventLoop) -> None:
         """Take over the loop's and the interpreter's hooks."""
         self._loop = loop
+        self._former = (threading.excepthook, sys.unraisablehook)
         loop.set_exception_handler(self._in_loop)
         threading.excepthook = self._in_thread
         sys.unraisablehook = self._in_finalizer
 
     def uninstall(self) -> None:
-        """Give the hooks back to Python."""
-        if self._loop is not None:
-            self._loop.set_exception_handler(None)
-            self._loop = None
-        threading.excepthook = threading.__excepthook__
-        sys.unraisablehook = sys.__unraisablehook__
+        """Give the hooks back to whoever had them; idempotent."""
+        if self._loop is None:
+            return
+        self._loop.set_exception_handler(None)
+        self._loop = None
+        threading.excepthook, sys.unraisablehook = self._former
 
     def _in_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """asyncio's last resort, "Task exception was never retrieved" for one."""
