@@ -50,10 +50,17 @@ def swallowed_errors(file: File) -> list[str]:
 
 
 def swallowed_cancellations(file: File) -> list[str]:
-    """Where a cancellation is caught and cannot get out again."""
-    handlers = [node for node in ast.walk(file.syntax) if isinstance(node, ast.ExceptHandler)]
-    caught_ones = [node for node in handlers if CANCELLED & caught(file, node.type)]
-    kept = [node for node in caught_ones if not can_raise(node)]
+    """Where a coroutine catches its cancellation, and it cannot get out again.
+
+    A plain function cannot be cancelled: what it catches there is the end of another's work.
+    """
+    coroutines = [
+        each.node for each in file.functions if isinstance(each.node, ast.AsyncFunctionDef)
+    ]
+    nodes = [node for coroutine in coroutines for node in own_nodes(coroutine.body)]
+    handlers = [node for node in nodes if isinstance(node, ast.ExceptHandler)]
+    catching = [node for node in handlers if CANCELLED & caught(file, node.type)]
+    kept = [node for node in catching if not can_raise(node)]
     return [f"{file.path}:{node.lineno}" for node in kept] + suppressions(file, CANCELLED)
 
 

@@ -8,7 +8,7 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -178,8 +178,9 @@ class File:
         return f"{self.path}:{node.lineno}"
 
 
+@cache
 def read_files(root: Path, folder: str) -> list[File]:
-    """Every Python file below a folder of the project, by path."""
+    """Every Python file below a folder of the project, by path; read and parsed once a run."""
     return [
         File(
             path=str(path.relative_to(root)),

@@ -93,15 +93,31 @@ def test_kept_cancellation_is_found() -> None:
     """A handler of CancelledError without a raise is found; one that may raise is not."""
     file = written("""
         from asyncio import CancelledError
-        try:
-            work()
-        except CancelledError:
-            log()
-        try:
-            work()
-        except CancelledError:
-            if is_mine():
-                raise
+        async def keep():
+            try:
+                await work()
+            except CancelledError:
+                log()
+        async def pass_on():
+            try:
+                await work()
+            except CancelledError:
+                if is_mine():
+                    raise
     """)
 
-    assert swallowed_cancellations(file) == ["shop.py:5"]
+    assert swallowed_cancellations(file) == ["shop.py:6"]
+
+
+def test_cancellation_ends_in_a_plain_function() -> None:
+    """Around asyncio.run nobody is left who could be cancelled, so it may be caught there."""
+    file = written("""
+        import asyncio
+        def main():
+            try:
+                return asyncio.run(work())
+            except asyncio.CancelledError:
+                return 143
+    """)
+
+    assert swallowed_cancellations(file) == []
