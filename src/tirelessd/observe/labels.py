@@ -40,8 +40,8 @@ STORE_VERBS: Final = {
     **{verb: verb for verb in ("enqueue", "claim", "renew", "settle", "release", "reclaim")},
     **{verb: verb for verb in ("redrive", "cancel", "purge", "snapshot")},
     **dict.fromkeys(("get", "payload", "result", "list_items", "list_dead"), "read"),
-    **dict.fromkeys(("find_keys", "pauses", "read"), "read"),
-    **dict.fromkeys(("expire", "pause", "resume", "probe", "other"), "other"),
+    **dict.fromkeys(("list", "find_keys", "find_old", "pauses"), "read"),
+    **dict.fromkeys(("expire", "pause", "resume", "probe"), "other"),
     "delete_dead": "purge",
 }
 STORE_OPERATIONS: Final = tuple(dict.fromkeys(STORE_VERBS.values()))
