@@ -152,6 +152,7 @@ class Daemon:
     async def start(self) -> None:
         """Open everything: the probes first, intake last. What was opened is closed on failure."""
         try:
+            # The probes answer while a large store is being opened: starting, not dead.
             await self._ops.start()
             await self._store.open()
             await self._engine.start()
@@ -169,6 +170,7 @@ class Daemon:
         return 1 if counts["abandoned"] else 0
 
     async def _close(self) -> None:
+        # Callers first, so that none sees a store that is already closed; probes last.
         await self._api.stop(LISTENER_STOP_SECONDS)
         await self._engine.stop()
         await self._store.close()
@@ -183,6 +185,7 @@ class Daemon:
     def _signalled(self, number: signal.Signals) -> None:
         """The first signal begins the drain; a second one means now."""
         if self._stopping.is_set():
+            # No unwinding: a handler that blocks a thread must not outlast a second request to go.
             self._logs.close()
             os._exit(128 + number)
         self._stopping.set()

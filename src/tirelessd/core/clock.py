@@ -50,6 +50,7 @@ class SteadyClock:
         measured_at = self._clock.monotonic()
         passed = measured_at - self._measured_at
         behind = self._clock.wall() - (self._now + passed)
+        # Proportional to the time that passed: a rare reader is not slewed less than a busy one.
         most = self._slew * passed
         self._now += passed + max(-most, min(most, behind))
         self._measured_at = measured_at

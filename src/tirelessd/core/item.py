@@ -82,6 +82,7 @@ class Item(msgspec.Struct, frozen=True):
         """The payload parsed as JSON; raises `ValueError` when it is none."""
         try:
             return msgspec.json.decode(self.payload)
+        # A payload may be nested deeper than the interpreter allows; to a handler it is just bad.
         except RecursionError:
             raise ValueError("payload is nested too deeply to be parsed as JSON") from None
 

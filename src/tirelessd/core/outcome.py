@@ -79,6 +79,7 @@ def reason_of_status(status: int) -> Reason:
 
 def bounded_text(text: str) -> str:
     """The text on one line, cut, with what cannot be printed escaped: safe for a log or a page."""
+    # Cut first: a handler may hand in megabytes.
     cut = text[:DETAIL_MAX_CHARACTERS]
     if not cut.isprintable():
         cut = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
@@ -128,6 +129,7 @@ class Classifier:
         if reason is Reason.PERMANENT:
             return False
         names = type_names(error) | {status}
+        # Giving up is the safer reading of a configuration that names an error twice.
         if self._give_up_on & names:
             return False
         if self._retry_on & names:

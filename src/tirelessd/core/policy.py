@@ -19,6 +19,7 @@ from tenacity.retry import retry_if_exception
 from tenacity.stop import stop_after_attempt, stop_base, stop_before_delay
 from tenacity.wait import wait_base, wait_exponential
 
+from tirelessd.core.clock import Clock, SystemClock
 from tirelessd.core.decision import Complete, Decision, GiveUpBecause, RetryAfter
 from tirelessd.core.errors import AttemptError
 from tirelessd.core.outcome import Classifier, DeadReason, Failure, Reason
@@ -68,6 +69,7 @@ class wait_full_jitter(wait_exponential):  # noqa: N801  (named as tenacity name
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         """Seconds to wait before the next attempt."""
+        # The floor also guards a bound that a small initial wait puts below it.
         return self._source.uniform(self._floor, max(self._floor, super().__call__(retry_state)))
 
 
@@ -143,10 +145,14 @@ class StoredRetrying(tenacity.BaseRetrying):
     be synchronous and keep no state between items, for one controller serves a whole queue.
     """
 
-    def __init__(self, classifier: Classifier, **strategies: Any) -> None:
+    def __init__(
+        self, classifier: Classifier, clock: Clock | None = None, **strategies: Any
+    ) -> None:
         strategies.setdefault("retry", retry_if_exception(classifier.is_retriable))
         super().__init__(**strategies)
         self._classifier = classifier
+        # Not the event loop's time, which stands still while a handler blocks the loop.
+        self._now = (clock or SystemClock()).monotonic
 
     async def __call__(  # type: ignore[override]  # the answer is a decision, not fn's own result
         self, fn: Callable[..., Awaitable[Complete]], tried: Tried, *args: Any
@@ -156,14 +162,13 @@ class StoredRetrying(tenacity.BaseRetrying):
         A cancellation of the running task passes through; a `CancelledError` that the handler
         raised by itself is that handler's failure.
         """
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = self._now()
         try:
             return await fn(tried, *args)
         except BaseException as error:  # even SystemExit: a handler must not end the daemon
             if isinstance(error, GeneratorExit) or is_own_cancellation(error):
                 raise
-            return self.decide(error, tried, loop.time() - started)
+            return self.decide(error, tried, self._now() - started)
 
     def decide(self, error: BaseException, tried: Tried, duration_seconds: float = 0.0) -> Decision:
         """What follows from a failure, by tenacity's own `iter()` on the restored state."""
@@ -179,8 +184,10 @@ class StoredRetrying(tenacity.BaseRetrying):
         try:
             asked = cast(SupportsFloat, self.iter(state))
         except tenacity.RetryError:
+            # tenacity's way to say that a stop strategy stopped.
             return GiveUpBecause(self._stop_reason(state), failure)
         except BaseException as raised:
+            # The retry predicate refused: tenacity raises the failure itself again.
             if raised is not error:
                 raise
             return GiveUpBecause(refusal(failure), failure)

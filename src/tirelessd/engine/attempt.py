@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final
 
+from tirelessd.core.clock import Clock
 from tirelessd.core.decision import Complete, Decision, GiveUpBecause
 from tirelessd.core.errors import AttemptError
 from tirelessd.core.events import Emit, HandlerStuck, UnexpectedError
@@ -49,6 +50,7 @@ class Attempt:
         """End the attempt now; a result that is already there still counts."""
         self.stopped = self.stopped or why
         if self.limit is not None and not self.limit.expired():
+            # Cancels the handler from within, as the time limit would; the mark tells them apart.
             self.limit.reschedule(asyncio.get_running_loop().time())
 
     def is_stopped(self) -> bool:
@@ -56,7 +58,7 @@ class Attempt:
         return self.stopped is not None
 
     def running_seconds(self, now: float) -> float:
-        """How long the handler has been at it; 0 before it starts."""
+        """How long the handler has been at it, by the monotonic clock; 0 before it starts."""
         return now - self.started_at if self.started_at is not None else 0.0
 
 
@@ -70,6 +72,7 @@ class AttemptRunner:
         retrying: StoredRetrying,
         supervisor: Supervisor,
         emit: Emit,
+        clock: Clock,
         make_logger: MakeLogger,
     ) -> None:
         self._config = config
@@ -77,6 +80,7 @@ class AttemptRunner:
         self._retrying = retrying
         self._supervisor = supervisor
         self._emit = emit
+        self._clock = clock
         self._make_logger = make_logger
 
     async def decide(self, attempt: Attempt) -> Decision | None:
@@ -84,12 +88,13 @@ class AttemptRunner:
         if attempt.is_stopped():
             return None
         decision = await self._judge(attempt)
+        # What the handler did finish is worth keeping, even when it was about to be stopped.
         if attempt.is_stopped() and not isinstance(decision, Complete):
             return None
         return decision
 
     async def _judge(self, attempt: Attempt) -> Decision:
-        attempt.started_at = asyncio.get_running_loop().time()
+        attempt.started_at = self._clock.monotonic()
         try:
             return await self._retrying(self._run_limited, attempt.claim, attempt)
         except Exception as error:  # noqa: BLE001  (any strategy of a user)
@@ -109,6 +114,7 @@ class AttemptRunner:
             async with limit:
                 return await self._run_handler(claim, attempt)
         except TimeoutError:
+            # The handler may raise a TimeoutError of its own; that one is its failure.
             if not limit.expired():
                 raise
         finally:
@@ -121,6 +127,8 @@ class AttemptRunner:
         if self._handler.ends_on_cancel:
             return await call
         task = self._supervisor.spawn(call, f"attempt {claim.item.id}")
+        # Shielded: the slot stops waiting at the limit, whatever the handler makes of its
+        # cancellation.
         try:
             return await asyncio.shield(task)
         finally:

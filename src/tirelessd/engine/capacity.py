@@ -55,6 +55,7 @@ class Capacity:
             return
         self._held[queue] -= places
         ended, now = self._ended[queue], asyncio.get_running_loop().time()
+        # One entry a second is enough to tell a rate, and bounds what is kept.
         if ended and now - ended[-1][0] < 1.0:
             ended[-1] = (ended[-1][0], ended[-1][1] + places)
         else:
@@ -74,6 +75,7 @@ class Capacity:
         ended = sum(n for at, n in self._ended[queue] if now - at <= RATE_WINDOW_SECONDS)
         if not ended:
             return RETRY_AFTER_CAP_SECONDS if self._is_full(queue) else 1
+        # Not the first free place: a crowd would come back for it at once.
         wanted = max(1.0, self._limits[queue] * FREED_SHARE)
         seconds = math.ceil(wanted * RATE_WINDOW_SECONDS / ended)
         return min(seconds, RETRY_AFTER_CAP_SECONDS) if self._is_full(queue) else 1

@@ -98,6 +98,7 @@ class Desk:
         body = await self._store.result(item_id)
         if body is not None:
             return body
+        # The result is looked for first: it is there in the common case, and saves a read.
         record = await self._record(item_id)
         if not record.state.is_final:
             raise NotFinished(item_id, record.state)

@@ -34,6 +34,7 @@ class Drain:
         """
         started = asyncio.get_running_loop().time()
         await self._wait_idle(drain_seconds)
+        # A settlement that is being written is not disturbed: stopping reaches handlers only.
         for attempt in self._attempts():
             attempt.stop(Stop.DRAIN)
         await self._wait_idle(RELEASE_SECONDS)
@@ -54,6 +55,8 @@ class Drain:
             return
 
     def _account(self) -> Mapping[DrainResult, int]:
+        # What is still there could be neither settled nor released, or its handler goes on: its
+        # item is safe in the store, but this process cannot answer for what the handler does.
         unsettled = set(self._attempts())
         counts: dict[DrainResult, int] = {"finished": 0, "released": 0, "abandoned": 0}
         for attempt in {*self._leased, *unsettled}:

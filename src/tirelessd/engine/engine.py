@@ -97,6 +97,7 @@ class Engine:
             self._retrying[config.name],
             self._supervisor,
             self._emit,
+            self._clock,
             self._make_logger,
         )
         return Pool(
@@ -134,9 +135,11 @@ class Engine:
         """Open the handlers, learn what the store holds, obey its pauses, start every loop."""
         for handler in self._handlers.values():
             await handler.open()
+        # Before anybody can submit: places are counted from what the store already holds.
         taken = await self._snapshots.fresh()
         self._capacity.start_from(taken.snapshot.queues)
         self._tell_unconfigured(taken.snapshot.unconfigured)
+        # Before any pool claims, or a paused queue would start a few items.
         await self._pauses.refresh()
         for pool in self._pools.values():
             pool.start(self._supervisor)

@@ -43,6 +43,7 @@ class StoreWatch:
 
     def failed(self, error: StoreError) -> None:
         """A write failed; told to observers once, until it heals."""
+        # Every caller reports; only the first report of an outage is news.
         if self.problem is None:
             self._down_since = asyncio.get_running_loop().time()
             self._emit(StoreFailed(error.message, error.kind))

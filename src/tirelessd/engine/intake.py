@@ -107,6 +107,7 @@ class Intake:
         """
         config = self.queue(queue)
         items = [new_item(config, submission) for submission in submissions]
+        # Reserved before the commit, so that concurrent callers cannot overfill the queue.
         places = 0 if self._is_closed else self._capacity.reserve(queue, len(items))
         stored = await self._store_items(queue, items[:places], places)
         refused = await self._refuse(config, items[places:]) if places < len(items) else ()
@@ -149,6 +150,8 @@ class Intake:
     ) -> Sequence[Accepted | Replayed | Rejected]:
         """Refuse items for which there is no place, except those that were accepted before."""
         reason = Draining() if self._is_closed else QueueFull(config.name, config.capacity_items)
+        # A caller that repeats itself learns of its item even now: it may hold the only answer
+        # that got lost.
         known: Sequence[Replayed | Conflicting | None] = [None] * len(items)
         if any(item.key is not None for item in items):
             known = await self._store.find_keys(items)
@@ -201,6 +204,7 @@ def idempotency_key(config: QueueConfig, submission: Submission) -> IdempotencyK
             options.deadline_seconds,
         )
     )
+    # The length goes first, so that no body can be mistaken for options followed by another body.
     digest = hashlib.sha256(len(described).to_bytes(8, "big"))
     digest.update(described)
     digest.update(submission.payload)

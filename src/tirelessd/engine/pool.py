@@ -94,6 +94,8 @@ class Pool:
     async def _slot_loop(self) -> None:
         while True:
             attempt: Attempt | None = await self._queue.get()
+            # The slot was set aside before the attempt was put here; it is freed only when no
+            # refill follows, so that `_free` never counts a slot that has work.
             try:
                 while attempt is not None:
                     attempt = await self._attempt(attempt)
@@ -104,7 +106,7 @@ class Pool:
         """Run, settle, and go on with the item that the settlement brought along, if any."""
         try:
             decision = await self._runner.decide(attempt)
-            duration_seconds = attempt.running_seconds(asyncio.get_running_loop().time())
+            duration_seconds = attempt.running_seconds(self._clock.monotonic())
             if decision is None:
                 await self._end_stopped(attempt, duration_seconds)
                 return None
@@ -119,6 +121,7 @@ class Pool:
             if settled.is_held and isinstance(decision, RetryAfter):
                 self.expect(decision.seconds)
         finally:
+            # From here on nobody renews the lease: its settlement is answered, or it was lost.
             self._forget(attempt)
             self._note_idle()
         await self._wait_ended(attempt)
@@ -173,6 +176,8 @@ class Pool:
         self._emit(
             ItemClaimed(item.queue, item.id, claim.attempt, claim.waited_seconds, is_handed_off)
         )
+        # A claim or a hand-off may have been on its way while the pool was paused or closed: the
+        # slot that gets it will release it instead of running it.
         if not self.is_open:
             attempt.stop(Stop.DRAIN)
         return attempt
@@ -196,6 +201,7 @@ class Pool:
 
     def _free_slot(self) -> None:
         self._free += 1
+        # Only a pool without any free slot has its claim loop waiting for one.
         if self._free == 1:
             self._wake.set()
 
@@ -219,6 +225,7 @@ class Pool:
                 await self._claim()
                 continue
             self._wake.clear()
+            # No other task runs between the look above and the wait: no wake-up can slip through.
             try:
                 async with asyncio.timeout(seconds):
                     await self._wake.wait()
@@ -235,6 +242,8 @@ class Pool:
 
     async def _claim(self) -> None:
         """Ask the store for as many items as there are free slots."""
+        # Whoever announces an item while the claim is under way lowers `_next_due_at` again, and
+        # whoever frees a slot raises `_free`: neither is lost when the answer comes.
         limit, self._free, self._next_due_at = self._free, 0, math.inf
         granted = 0
         try:
@@ -259,6 +268,7 @@ class Pool:
         self._emit(ClaimFinished(self.config.name, len(claimed.claims)))
         for claim in claimed.claims:
             self.deliver(claim, is_handed_off=False)
+        # A full answer may have left more behind.
         if len(claimed.claims) == limit:
             self.expect(0.0)
         elif claimed.next_due_in_seconds is not None:
@@ -283,6 +293,7 @@ class Pool:
             self._watch.failed(error)
             return
         for attempt, is_held in zip(attempts, held, strict=True):
+            # One that was settled while the renewal was under way has no lease to lose any more.
             if not is_held and attempt.claim.lease.token in self._attempts:
                 self._lose(attempt)
 
@@ -336,7 +347,7 @@ class Pool:
 
     def reading(self) -> PoolReading:
         """The pool as it stands."""
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         running = [attempt.running_seconds(now) for attempt in self._attempts.values()]
         return PoolReading(
             slots=self.config.slots,

@@ -52,6 +52,7 @@ class Reclaim:
     async def _end_lost(self, claim: Claim) -> None:
         queue = claim.item.queue
         self._emit(LeaseReclaimed(queue, claim.item.id, claim.attempt))
+        # From here on it is an attempt like any other that failed: decide, settle, tell.
         error = AttemptError(Reason.LEASE_LOST, WHAT_HAPPENED)
         decision = self._retrying_for(queue).decide(error, claim)
         settled = await self._settler.settle(

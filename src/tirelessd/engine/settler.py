@@ -65,6 +65,7 @@ class Settler:
         try:
             (settled,) = await self._store.settle((settlement,), lease_seconds)
         except StoreError as error:
+            # The first try is a plain call: tenacity's machinery is for the rare repetition.
             self._watch.failed(error)
             (settled,) = await self._until_answered(
                 self._store.settle, (settlement,), lease_seconds
@@ -110,6 +111,7 @@ class Settler:
         self, claim: Claim, decision: Decision, duration_seconds: float, *, is_held: bool
     ) -> None:
         item = claim.item
+        # Only what is durable is told: a refused settlement counts as nothing but late.
         if not is_held:
             self._emit(LateCompletion(item.queue, item.id, claim.attempt))
             return

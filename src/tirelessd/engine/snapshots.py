@@ -49,6 +49,7 @@ class Snapshots:
         while self.last is None or self._began_at < asked_at - self._reusable_seconds():
             if self._running is None or self._running.done():
                 self._running = self._supervisor.spawn(self._take(), "snapshot")
+            # Shielded: one impatient reader must not end the snapshot that others wait for.
             await asyncio.shield(self._running)
         return self.last
 

@@ -89,6 +89,7 @@ class Supervisor:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=timeout_seconds)
+        # A task that failed while it was being stopped has nobody else to tell.
         for task in tasks:
             self._report_end(task)
         return sorted(task.get_name() for task in tasks if not task.done())

@@ -86,6 +86,7 @@ class Upkeep:
 
     async def expire(self) -> None:
         """End queued items whose deadline has passed."""
+        # A store that is down is left to the probe; this round comes again.
         while self._watch.is_up:
             expired = await self._store.expire(BATCH_ITEMS)
             for item in expired:

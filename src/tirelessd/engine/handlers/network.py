@@ -20,6 +20,7 @@ from tirelessd.engine.handlers.upstream import (
     INFORMATIONAL_MAX,
     StaleConnectionError,
     TooManyInformationalError,
+    UnaskedAnswerError,
 )
 
 Named = tuple[Reason, str]
@@ -69,6 +70,10 @@ def _stale(_: object) -> Named:
     return Reason.PROTOCOL, "the upstream closed the kept-alive connection before it answered"
 
 
+def _unasked(_: object) -> Named:
+    return Reason.PROTOCOL, "an answer nobody had asked for lay on the kept-alive connection"
+
+
 def _informational(_: object) -> Named:
     return Reason.PROTOCOL, f"more than {INFORMATIONAL_MAX} answers of 1xx before the real one"
 
@@ -109,6 +114,7 @@ _KINDS: Final[tuple[tuple[type[aiohttp.ClientError], Callable[[Any], Named]], ..
     (aiohttp.ConnectionTimeoutError, _connecting_too_long),
     (aiohttp.ServerTimeoutError, _silence),
     (StaleConnectionError, _stale),
+    (UnaskedAnswerError, _unasked),
     (TooManyInformationalError, _informational),
     (aiohttp.ServerDisconnectedError, _disconnected),
     (aiohttp.ClientPayloadError, _broken_off),

@@ -23,6 +23,10 @@ class StaleConnectionError(aiohttp.ClientConnectionError):
     """A kept-alive connection turned out to be closed by the other side."""
 
 
+class UnaskedAnswerError(aiohttp.ClientConnectionError):
+    """An answer lay on a kept-alive connection before anything was asked."""
+
+
 class TooManyInformationalError(aiohttp.ClientError):
     """The upstream sent one 1xx after the other instead of an answer."""
 
@@ -40,13 +44,17 @@ class UpstreamResponse(aiohttp.ClientResponse):
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """Read up to the end of the headers.
 
-        Raises `StaleConnectionError` when a connection used before breaks without an answer, and
+        Raises `StaleConnectionError` when a connection used before breaks without an answer,
+        `UnaskedAnswerError` when there is one already, which must not pass for this request's, and
         `TooManyInformationalError` after `INFORMATIONAL_MAX` answers of 1xx.
         """
         protocol = cast(ResponseHandler, connection.protocol)
         is_reused = protocol in self._used
         self._used.add(protocol)
         self._protocol_used = protocol
+        if is_reused and protocol.should_close and protocol.exception() is None:
+            _drop(connection)
+            raise UnaskedAnswerError
         # aiohttp reads any number of 1xx in one go; this is the only place to count them.
         protocol.read = _bounded(protocol.read)  # type: ignore[method-assign]
         try:
@@ -92,14 +100,19 @@ class UpstreamResponse(aiohttp.ClientResponse):
             raise broken
 
     def _drop_unfinished(self) -> None:
-        if self.connection is None or self.connection.transport is None:
-            return
-        transport = self.connection.transport
-        with suppress(OSError):  # raised when it has gone by itself
-            # With a RST: the system, too, would go on offering what the peer has not read.
-            wire: socket.socket = transport.get_extra_info("socket")
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-        transport.abort()
+        if self.connection is not None:
+            _drop(self.connection)
+
+
+def _drop(connection: Connection) -> None:
+    """End a connection with a RST: the system, too, would go on offering what nobody reads."""
+    transport = connection.transport
+    if transport is None:
+        return
+    with suppress(OSError):  # raised when it has gone by itself
+        wire: socket.socket = transport.get_extra_info("socket")
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    transport.abort()
 
 
 def _bounded(read: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Coroutine[Any, Any, T]]:
