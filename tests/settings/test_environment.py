@@ -239,6 +239,20 @@ def test_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_bad_value_of_a_dotted_queue_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dot in a queue's name does not hide where a value came from."""
+    monkeypatch.setenv("TIRELESSD_QUEUES__SHOP_IMAGES__SLOTS", "0")
+
+    lines = problems(document(queues=queue("shop.images")))
+
+    assert lines == [
+        (
+            "queues.shop.images.slots: must be at least 1 (got 0),"
+            " set by TIRELESSD_QUEUES__SHOP_IMAGES__SLOTS"
+        )
+    ]
+
+
 def test_overlay_leaves_the_document_alone() -> None:
     """Laying variables over a document makes a new one."""
     given = with_queue(slots=3)

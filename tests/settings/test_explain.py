@@ -113,6 +113,14 @@ def test_missing_settings_are_named() -> None:
     assert lines == ["store: is required", "queues: is required"]
 
 
+def test_key_with_a_line_end_stays_on_one_line() -> None:
+    """Whatever a key holds, the problem is one bounded line."""
+    (line,) = problems(document(**{"a\nb" + "x" * 5_000: 1}))
+
+    assert line.startswith("a\\nbxxx")
+    assert len(line) <= 1_000
+
+
 def test_misspelled_setting_comes_before_the_missing_one() -> None:
     """The typo is the first line, for it explains the second."""
     values = document()

@@ -13,6 +13,7 @@ from tirelessd import __version__
 from tirelessd.cli.health import Unwell, check_health
 from tirelessd.settings import SettingsError, load
 
+# Plain help: a box around it costs a tenth of a second, and is no help in a log.
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -71,6 +72,7 @@ def check(config: Config = DEFAULT_CONFIG) -> int:
     try:
         settings = load(config)
     except SettingsError as error:
+        # All of them here, for whoever asks wants to mend them in one go.
         for problem in error.problems:
             sys.stderr.write(f"tirelessd: {problem}\n")
         return 2

@@ -20,6 +20,7 @@ class Unwell(TirelessdError):
 
 def check_health(ops: ListenerSettings, path: str, timeout_seconds: float) -> None:
     """Return when the probe answers 200; raises `Unwell` otherwise, or after so many seconds."""
+    # The daemon logs which port it was given, but nobody else can tell.
     if not ops.port:
         raise Unwell("ops.port: is 0, so nobody knows which port to ask; configure one")
     host = REACHABLE.get(ops.host, ops.host)

@@ -50,6 +50,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def unexpected(error: Exception) -> int:
     """Tell of a defect in one line, or with its traceback when debugging."""
+    # A traceback is for whoever mends it, and not for every log in between.
     if os.environ.get("TIRELESSD_DEBUG"):
         traceback.print_exception(error)
     words = " ".join(str(error).split())[:500]

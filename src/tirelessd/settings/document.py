@@ -10,6 +10,7 @@ import yaml
 
 from tirelessd.settings.problems import Problem, SettingsError
 
+# Room for thousands of queues; a larger file is a mistaken path.
 FILE_BYTES: Final = 4_194_304
 MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 
@@ -19,6 +20,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002  (the library's signature)
         seen: set[str] = set()
+        # Before the library merges: what a mapping says beside `<<` may repeat what is merged in.
         for key, _ in node.value:
             if key.tag == MERGE_TAG:
                 continue
@@ -67,6 +69,7 @@ def parse_yaml(content: bytes | str) -> Any:
         raise ValueError("is not YAML in UTF-8") from None
     except RecursionError:
         raise ValueError("is nested too deeply") from None
+    # The library reads 2026-13-45 as a date, and a number of ten thousand digits as one.
     except (ValueError, OverflowError):
         raise ValueError("has a number or a date that cannot be read") from None
 

@@ -69,6 +69,7 @@ def overlay(
     """A copy of `given` with the environment laid over it, sections before what stands in them."""
     values = copy.deepcopy(dict(given))
     problems = []
+    # Sorted, a section's variable comes before those of the settings in it.
     for variable in sorted(our_variables(environ)):
         try:
             override = override_of(model, values, variable)
@@ -85,6 +86,7 @@ def our_variables(environ: Mapping[str, str]) -> Iterator[str]:
     for variable, text in environ.items():
         if not variable.startswith(PREFIX) or variable in RESERVED:
             continue
+        # Kubernetes writes single underscores only, so a double one is always meant for us.
         is_link = SERVICE_LINK.fullmatch(variable) or SERVICE_URL.fullmatch(text)
         if DELIMITER in variable or not is_link:
             yield variable
@@ -95,6 +97,7 @@ def override_of(model: type[BaseSettings], values: Mapping[str, Any], variable: 
     path: tuple[str, ...] = ()
     kind: Any = model
     rest = variable.removeprefix(PREFIX)
+    # What the file has there: it names the queues and headers that can be meant.
     here: Any = values
     while True:
         names = names_below(kind, here)
@@ -127,6 +130,7 @@ def variable_of(path: tuple[str, ...]) -> str:
 
 
 def _first_name(names: Mapping[str, Any], rest: str) -> str:
+    # Not split at the delimiter: a queue may be called a__b.
     fits = [n for n in names if rest == spelled(n) or rest.startswith(spelled(n) + DELIMITER)]
     longest = max(map(len, fits), default=0)
     best = [name for name in fits if len(name) == longest]
@@ -146,6 +150,7 @@ def _known(names: Mapping[str, Any]) -> str:
 
 def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     for name in path[:-1]:
+        # A word like `none` makes room for the section that the variable goes into.
         if not isinstance(values.get(name), dict):
             values[name] = {}
         values = values[name]

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings
 from tirelessd.settings import shape
 from tirelessd.settings.problems import Contradictions, Problem
 
+# One voice for all kinds, and in the file's words: a mapping, a list, text.
 MESSAGES: Final[Mapping[str, str]] = {
     "bool_type": "must be true or false",
     "dict_type": "must be a mapping",
@@ -38,6 +39,7 @@ MESSAGES: Final[Mapping[str, str]] = {
 }
 # Where the wrong word itself may be shown: it was to be one of a few.
 CHOICES: Final = frozenset({"literal_error"})
+# What was given says nothing more here, or could be a secret.
 SHOWN_WITHOUT: Final = frozenset(
     {
         "missing",
@@ -49,6 +51,7 @@ SHOWN_WITHOUT: Final = frozenset(
         "finite_number",
     }
 )
+# How pydantic marks that a mapping's key is wrong, and not the value under it.
 KEY_MARK: Final = "[key]"
 
 
@@ -71,6 +74,7 @@ def _follows(details: ErrorDetails, error: ValidationError) -> bool:
 
 def _problems(model: type[BaseSettings], details: ErrorDetails) -> Iterator[Problem]:
     cause = details.get("ctx", {}).get("error")
+    # These know their own paths.
     if isinstance(cause, Contradictions):
         yield from cause.problems
         return
@@ -81,6 +85,7 @@ def _problems(model: type[BaseSettings], details: ErrorDetails) -> Iterator[Prob
         message = str(cause)
     else:
         message = _message(details) + _got(details, kind)
+    # Only `handler` is chosen by a word, and that word is its `type`.
     if details["type"].startswith("union_tag"):
         path += ".type"
     yield Problem(path, message)
@@ -119,6 +124,7 @@ def _got(details: ErrorDetails, kind: Any) -> str:
         return f" (got {str(details['ctx']['tag'])[:40]!r})"
     if type_ in CHOICES and isinstance(value, str):
         return f" (got {value[:40]!r})"
+    # A digest of digits alone is read as a number, and is a secret all the same.
     is_number = isinstance(value, int | float) and abs(value) < 1e15
     if is_number and not isinstance(value, bool) and not shape.may_be_in_file(kind):
         return f" (got {value:.12g})"
@@ -137,8 +143,5 @@ def _word(value: Any) -> str:
 def _unknown(name: str, above: Any) -> str:
     known = list(shape.fields(above))
     near = get_close_matches(name, known, n=1)
-    return (
-        f"unknown setting; did you mean {near[0]}?"
-        if near
-        else (f"unknown setting; known here: {', '.join(known)}")
-    )
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    return f"unknown setting; {hint}"

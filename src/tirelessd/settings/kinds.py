@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 YEAR_SECONDS: Final = 31_536_000
+# A secret is a line or two; whatever is larger is a mistaken path, perhaps one without an end.
 SECRET_FILE_BYTES: Final = 65_536
 
 # Headers that say where a body ends, or that belong to one connection: forwarding one would cut a
@@ -37,8 +38,10 @@ FRAMING_HEADERS: Final = frozenset(
         "upgrade",
     }
 )
+# What the daemon says for itself, on each attempt or to tell it apart from another.
 OWN_HEADERS: Final = frozenset({"idempotency-key", "traceparent", "tracestate"})
 OWN_PREFIXES: Final = ("proxy-", "tirelessd-", "webhook-")
+# A caller's key to this daemon is not its key to the upstream behind it.
 CREDENTIAL_HEADERS: Final = frozenset({"authorization", "cookie"})
 
 
@@ -46,11 +49,14 @@ class SettingsModel(BaseModel):
     """The root of all sections: unknown keys are errors, types are exact, values are frozen."""
 
     model_config = ConfigDict(
+        # YAML has .inf and .nan, and no wait or limit can be either.
         allow_inf_nan=False,
         extra="forbid",
         frozen=True,
+        # Read laxly, `true` is one slot and "20" a number: mostly a slip of somebody's.
         strict=True,
         use_attribute_docstrings=True,
+        # A default that breaks its own bounds must not wait for the first user to leave it alone.
         validate_default=True,
     )
 
@@ -81,11 +87,14 @@ def _text_of_file(path: str) -> str:
         text = content.decode()
     except UnicodeDecodeError:
         raise ValueError(f"its file {path!r} is not UTF-8 text") from None
+    # Editors and shells end a file with a line end; it is never meant to be part of the secret.
     return text.removesuffix("\n").removesuffix("\r")
 
 
 def queue_name(name: str) -> str:
     """The name, if it is fit for URLs, labels and files alike."""
+    # 63 is what DNS and Kubernetes allow a name; names with "_" in front are the daemon's own, such
+    # as __unconfigured__.
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", name):
         raise ValueError(
             "must be 1 to 63 lower-case letters, digits, '-', '_' or '.', no sign first"
@@ -109,6 +118,7 @@ def host_name(text: str) -> str:
 
 def http_url(url: str) -> str:
     """The URL, if it is absolute, http or https, and carries no credentials."""
+    # A port that is no number raises only when it is asked for.
     try:
         parts = urlsplit(url)
         has_host, _ = bool(parts.hostname), parts.port
@@ -138,6 +148,7 @@ def function_path(text: str) -> str:
 
 def error_name(value: Any) -> int | str:
     """The value, if it is an HTTP status or the name of an exception type."""
+    # In Python True is a number, in a configuration it is not.
     if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
         return value
     if isinstance(value, str) and re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", value):
@@ -190,6 +201,8 @@ def store_url(url: str) -> str:
         raise ValueError(
             "this build has the embedded store only; use sqlite:///path/to/tirelessd.db"
         )
+    # One slash, or a host's name after two, is refused: it is not clear what was meant. A file in
+    # memory would make a 202 that is not durable.
     if not re.fullmatch(r"sqlite:(///|(?!/))[^?#\x00]*[^?#\x00/]", url) or ":memory:" in url:
         raise ValueError(
             "must be sqlite:///absolute/path/to/file.db or sqlite:./relative/path/to/file.db"
@@ -197,6 +210,7 @@ def store_url(url: str) -> str:
     return url
 
 
+# Ten years: more is a slipped digit, and far from where floats lose their milliseconds.
 Seconds = Annotated[float, Field(gt=0, le=10 * YEAR_SECONDS)]
 FromMayBeInFile = MayBeInFile(text_or_file)
 SecretText = Annotated[SecretStr, FromMayBeInFile]

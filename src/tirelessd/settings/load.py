@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tirelessd.settings.document import read_document
-from tirelessd.settings.environment import variable_of
+from tirelessd.settings.environment import DELIMITER, PREFIX, our_variables, spelled
 from tirelessd.settings.explain import problems_of
 from tirelessd.settings.model import Settings
 from tirelessd.settings.problems import Contradictions, Problem, SettingsError
@@ -33,7 +33,9 @@ def parse(document: Mapping[str, Any]) -> Settings:
 
 def with_variable(problem: Problem) -> Problem:
     """The problem, saying so when it was an environment variable that gave the value."""
-    variable = variable_of(tuple(problem.setting.split(".")))
-    if variable not in os.environ:
-        return problem
-    return problem._replace(message=f"{problem.message}, set by {variable}")
+    # Compared without delimiters, for in a path the dot of a queue's name looks like one.
+    setting = PREFIX + spelled(problem.setting)
+    for variable in our_variables(os.environ):
+        if variable.replace(DELIMITER, "_") == setting.replace(DELIMITER, "_"):
+            return problem._replace(message=f"{problem.message}, set by {variable}")
+    return problem

@@ -34,6 +34,7 @@ from tirelessd.settings.queue import QueueSettings
 Host = Annotated[str, AfterValidator(host_name)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PRE_DRAIN_SECONDS = 5.0
+# An old and a new one, while callers change over; more are forgotten ones.
 LIVE_TOKENS = 2
 
 
@@ -52,6 +53,7 @@ class ListenerSettings(SettingsModel):
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
+            # Any other name may lead anywhere, and elsewhere tomorrow.
             return self.host == "localhost"
 
 
@@ -140,6 +142,7 @@ def _auth_tag(value: Any) -> str:
     return "none" if isinstance(value, str) else "tokens"
 
 
+# One word for "nobody is asked", so that an open API is written down and never an omission.
 Auth = Annotated[
     Annotated[Literal["none"], Tag("none")] | Annotated[AuthSettings, Tag("tokens")],
     Discriminator(_auth_tag),
@@ -199,12 +202,14 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """One source: the given values with the environment laid over them."""
+        # A .env file and a folder of secrets would be further places to search for a value.
         del env_settings, dotenv_settings, file_secret_settings
         given = init_settings.init_kwargs if isinstance(init_settings, InitSettingsSource) else {}
         return (EnvironmentSource(settings_cls, given),)
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
+        # All at once, each with the setting's own path, which pydantic gives to single values only.
         problems = [*self._contradictions()]
         if problems:
             raise Contradictions(problems)
@@ -246,6 +251,7 @@ class Settings(BaseSettings):
             )
             yield Problem("api.host", f"{message} everybody who can connect")
         uses = Counter(token.name for token in auth.tokens)
+        # With one digest under two names, nobody could say whose call it was.
         digests = Counter(token.sha256.get_secret_value() for token in auth.tokens)
         for index, token in enumerate(auth.tokens):
             path = f"auth.tokens[{index}]"

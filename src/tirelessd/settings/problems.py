@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tirelessd.core.errors import TirelessdError
+from tirelessd.core.outcome import bounded_text
 
 
 class Problem(NamedTuple):
@@ -15,7 +16,8 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.setting}: {self.message}"
+        # A key of the file may hold anything, a line end too.
+        return bounded_text(f"{self.setting}: {self.message}")
 
 
 class SettingsError(TirelessdError):

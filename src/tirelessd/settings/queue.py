@@ -22,6 +22,7 @@ from tirelessd.settings.kinds import (
 )
 from tirelessd.settings.problems import Problem
 
+# They are stored with every item, so a handful is meant, not a copy of the request.
 FORWARDED_MAX = 32
 ErrorName = Annotated[int | str, PlainValidator(error_name)]
 
@@ -101,6 +102,7 @@ class EchoHandlerSettings(HandlerSettings):
     """The handler that answers what it was given."""
 
 
+# The word in `type` says which settings there are, so a typo is told about the right ones.
 Handler = Annotated[
     HttpHandlerSettings | PythonHandlerSettings | EchoHandlerSettings, Field(discriminator="type")
 ]
@@ -237,12 +239,14 @@ class QueueSettings(SettingsModel):
 
 
 def _retry_contradictions(retry: RetrySettings, path: str) -> Iterator[Problem]:
+    # Otherwise a wait would be drawn from an empty range, or jitter would vanish at the cap.
     rising = ("floor_seconds", "initial_seconds", "cap_seconds")
     for lower, upper in pairwise(rising):
         least, value = getattr(retry, lower), getattr(retry, upper)
         if value < least:
             message = f"must be at least {lower}, which is {least:g} (got {value:g})"
             yield Problem(f"{path}.{upper}", message)
+    # The first wait, however short it is drawn, would end past the deadline.
     if retry.deadline_seconds <= retry.floor_seconds:
         message = "must be more than floor_seconds, or nothing is ever tried again"
         yield Problem(f"{path}.deadline_seconds", f"{message} (got {retry.deadline_seconds:g})")

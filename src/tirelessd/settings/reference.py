@@ -54,6 +54,7 @@ def _section(model: type[BaseModel], path: str, title: str, level: int) -> Itera
     for name, field in model.model_fields.items():
         yield _row(name, field)
     yield ""
+    # After the table, so that a section's settings stay together.
     for name, field in model.model_fields.items():
         yield from _sections_below(f"{path}.{name}".lstrip("."), field.rebuild_annotation(), level)
 
@@ -68,6 +69,7 @@ def _sections_below(path: str, kind: Any, level: int) -> Iterator[str]:
         model = shape.bare(each)
         tag = get_args(model.model_fields["type"].annotation)[0] if len(models) > 1 else ""
         title = f"`{path}`, type `{tag}`" if tag else f"`{path}`"
+        # The path says how deep it is; headings of six levels would not.
         yield from _section(model, path, title, min(level + 1, 3))
 
 
@@ -112,6 +114,7 @@ def _default(field: FieldInfo) -> str:
         return "none"
     if field.default == ():
         return "empty"
+    # YAML, for that is what one would write; a bare value is followed by a document's end.
     text = yaml.safe_dump(field.default).removesuffix("...\n").strip()
     return f"`{text.removesuffix('.0')}`"
 

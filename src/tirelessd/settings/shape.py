@@ -20,6 +20,7 @@ def fields(kind: Any) -> Mapping[str, Any]:
     """The settings below this one, name to kind; of alternatives, those of all of them."""
     kind = bare(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
+        # Rebuilt, for pydantic keeps a field's annotations apart from its type.
         return {n: field.rebuild_annotation() for n, field in kind.model_fields.items()}
     return {n: below for option in alternatives(kind) for n, below in fields(option).items()}
 
@@ -64,6 +65,7 @@ def may_be_in_file(kind: Any) -> bool:
 
 def option_of(kind: Any, tag: str) -> Any:
     """The alternative that a discriminator's tag stands for; None when the tag is none of ours."""
+    # pydantic puts the tag into an error's path, where people would look for a setting.
     for option in alternatives(kind):
         marks = get_args(option)[1:] if get_origin(option) is Annotated else ()
         if any(isinstance(mark, Tag) and mark.tag == tag for mark in marks):

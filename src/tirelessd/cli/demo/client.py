@@ -29,6 +29,7 @@ class Counters:
     def total(self, name: str, **labels: str) -> int:
         """The sum over all series of the demo's queue that have these labels."""
         wanted = {"queue": QUEUE, **labels}.items()
+        # Counters are floats on the wire, and whole numbers in truth.
         return round(
             sum(
                 value
@@ -86,6 +87,7 @@ class Client:
 
     async def dead_letters(self) -> list[DeadLetter]:
         """Every item that was given up, in the order of its number."""
+        # Page by page, as anybody would with more than one page of them.
         found: list[DeadLetter] = []
         after: str | None = ""
         while after is not None:

@@ -42,7 +42,8 @@ def progress(console: Console, items: int) -> Iterator[Show]:
     if not console.is_terminal:
         yield _plain(console)
         return
-    columns = (BarColumn(bar_width=30), TextColumn("{task.description}"))
+    # Together they fit into eighty columns.
+    columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
     with Progress(*columns, console=console, transient=True) as bar:
         line = bar.add_task("", total=items)
         yield lambda standing: bar.update(line, completed=standing.ended, description=str(standing))

@@ -15,6 +15,7 @@ from aiohttp import web
 from tirelessd.core.clock import Clock
 
 HOPELESS_ITEM: Final = 50
+# Long enough that one at a time would be dull, short enough that twenty at a time are not.
 SHORTEST_SECONDS: Final = 0.2
 LONGEST_SECONDS: Final = 0.6
 
@@ -89,6 +90,7 @@ class PredictionServer:
         """Listen on a free port of loopback while the context lasts."""
         app = web.Application()
         app.router.add_post("/predict", self._predict)
+        # Whoever interrupts the demo does not want to wait for predictions nobody will read.
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
         await runner.setup()
         try:
@@ -102,10 +104,12 @@ class PredictionServer:
 
     def draw(self, what: str, item: int, attempt: int) -> float:
         """A number from [0, 1) that depends on the seed and the arguments alone."""
+        # A hash and no generator: calls come in any order, and each must have its own fate.
         text = f"{self._seed}/{what}/{item}/{attempt}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
     async def _predict(self, request: web.Request) -> web.Response:
+        # Counted here and not read from a header: these books owe nothing to the daemon.
         item = msgspec.json.decode(await request.read(), type=Question).item
         self._started[item] += 1
         attempt = self._started[item]

@@ -15,6 +15,7 @@ import yaml
 
 from tirelessd.core.errors import TirelessdError
 
+# Twenty times what a start takes; a slow machine is no reason to give up.
 START_SECONDS: Final = 15.0
 STOP_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 0.02
@@ -62,6 +63,7 @@ def _own_environment() -> dict[str, str]:
 
 async def _addresses(process: asyncio.subprocess.Process, log: Path) -> Addresses:
     """Wait until the log tells where both listeners are."""
+    # The ports are the system's choice, so nothing can be in their way; the log tells which.
     try:
         async with asyncio.timeout(START_SECONDS):
             while True:
@@ -100,6 +102,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(STOP_SECONDS):
             await process.wait()
     except TimeoutError:
+        # It had longer than its own drain takes.
         process.kill()
         await process.wait()
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,11 +23,11 @@ from tirelessd.cli.demo.summary import audit, compare, tell
 from tirelessd.core.clock import Clock, SystemClock
 
 MAX_ATTEMPTS: Final = 5
+# Real backoff takes minutes; nobody watches a demo for that long.
 CAP_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.1
 SUBMITTED_AT_ONCE: Final = 100
 SLACK_SECONDS: Final = 30.0
-TERMINATED: Final = 128 + signal.SIGTERM
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -50,14 +51,13 @@ def run_demo(plan: Plan, console: Console) -> int:
 
     Leaves neither files nor processes behind, also when it is interrupted.
     """
-    try:
-        return asyncio.run(_story(plan, console, SystemClock()))
-    except asyncio.CancelledError:
-        return TERMINATED
+    return asyncio.run(_story(plan, console, SystemClock()))
 
 
 async def _story(plan: Plan, console: Console, clock: Clock) -> int:
-    _cancel_on(signal.SIGTERM)
+    # asyncio gives Ctrl-C a clean way out, through every `finally`; these take the same one.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, sys.exit, 128 + number)
     server = PredictionServer(plan.seed, plan.failure_rate, clock)
     try:
         async with _stage(plan, server) as (client, addresses):
@@ -69,12 +69,6 @@ async def _story(plan: Plan, console: Console, clock: Clock) -> int:
     except aiohttp.ClientError as error:
         raise DemoFailed(f"the daemon stopped answering: {error}") from error
     return 0 if does_agree else 1
-
-
-def _cancel_on(number: signal.Signals) -> None:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 @asynccontextmanager
@@ -126,6 +120,7 @@ async def _perform(plan: Plan, client: Client, console: Console, clock: Clock) -
     began = clock.monotonic()
     numbers = range(1, plan.items + 1)
     with progress(console, plan.items) as show:
+        # Some at a time, so that the display moves during a large submission.
         for first in range(0, plan.items, SUBMITTED_AT_ONCE):
             await client.submit(numbers[first : first + SUBMITTED_AT_ONCE])
             await _look(client, show, clock.monotonic() - began)
@@ -161,6 +156,7 @@ async def _conclude(
 
 async def _stay(console: Console, addresses: Addresses) -> None:
     """Return at the first signal to stop."""
+    # From here on a signal is the expected end, and must be so before anybody reads the URLs.
     is_over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, is_over.set)

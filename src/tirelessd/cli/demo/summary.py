@@ -30,6 +30,7 @@ def compare(
     accepted: int, counters: Counters, dead_letters: Sequence[DeadLetter], tally: Tally
 ) -> list[Entry]:
     """The daemon's figures beside those of the prediction server, which never saw the daemon's."""
+    # A released attempt reached the server as well; in a story without a drain there is none.
     failed_attempts = sum(
         counters.total("attempts", outcome=outcome) for outcome in ("retry", "give_up", "released")
     )
@@ -70,6 +71,7 @@ def tell(
     )
     for letter in dead_letters:
         console.print(f"Gave up on item {letter.item} after {letter.attempts} attempts.")
+        # An upstream's words are printed as they are, whatever brackets they have.
         console.print(f"  last error: {letter.last_error}\n", markup=False)
 
 
