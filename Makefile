@@ -57,6 +57,11 @@ format: test-setup ## format, and mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+.PHONY: docs
+docs: setup ## renew METRICS.md, docs/logs.md and docs/configuration.md from the code
+	$(BIN)/python -m tirelessd.observe.reference .
+	$(BIN)/python -m tirelessd.settings.reference > docs/configuration.md
+
 .PHONY: lock
 lock: ## renew requirements/*.lock
 	@sh scripts/lock.sh
