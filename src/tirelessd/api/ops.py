@@ -72,6 +72,7 @@ class Probes:
         )
 
     def _snapshot(self, taken: TakenSnapshot | None) -> Mapping[str, Any] | None:
+        # Old counts are shown with their age rather than hidden: they are all there is to see.
         if taken is None:
             return None
         return {
@@ -138,9 +139,11 @@ def build_ops_app(
     """
     probes = Probes(health, status, clock or SystemClock())
 
+    # aiohttp wants a function here, and the handler may be an object that closes.
     async def metrics(request: web.Request) -> web.StreamResponse:
         return await metrics_handler(request)
 
+    # HEAD comes with GET, for probes that have no use for a body.
     app = web.Application(middlewares=[plain_errors])
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/livez", probes.live)

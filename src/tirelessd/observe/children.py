@@ -82,6 +82,7 @@ class StoreGauges:
     def see(self, reading: StoreReading, taken_at: float, duration_seconds: float) -> None:
         """Set everything to what was read."""
         for queue, counts in {**reading.queues, UNCONFIGURED: reading.unconfigured}.items():
+            # The store is asked for the configured queues; more of them would be more series.
             if queue in self._queues:
                 self._queues[queue].see(counts)
         self._size.set(reading.size_bytes)
@@ -106,6 +107,7 @@ class StateGauges:
 
     def see(self, counts: QueueCounts) -> None:
         """Set everything to what was read; a state that is not mentioned has no items."""
+        # Every state each time: one that is not mentioned has emptied, and must not keep its count.
         for shown, gauge in self._items.items():
             gauge.set(counts.counts.get(shown, 0))
         for shown, gauge in self._ages.items():

@@ -27,6 +27,7 @@ class IntakeMetrics:
         self._results = ClosedChildren(families.requests, labels.INTAKE_RESULTS, tell)
         self._durations = ClosedChildren(families.duration, labels.INTAKE_CLASSES, tell)
         self._in_flight = 0
+        # The one gauge that is counted: a request has no other place where it can be read from.
         families.in_flight.set_function(lambda: self._in_flight)
 
     def table(self) -> Table:
@@ -64,6 +65,7 @@ class StoreMetrics:
             )
             for operation in labels.STORE_OPERATIONS
         }
+        # No series before there is a defect.
         self._unknown_operation = ClosedChildren(
             families.errors, (), tell, backend, labels.OVERFLOW
         )
@@ -94,6 +96,7 @@ class DaemonMetrics:
         self._unhandled = families.unhandled.labels()
         self._log_lines = ClosedChildren(families.log_lines, labels.LOG_LEVELS, tell)
         self._log_suppressed = families.log_suppressed.labels()
+        # Handlers in threads log too; a line is rare enough to pay for a lock.
         self._log_lock = Lock()
 
     def table(self) -> Table:

@@ -23,6 +23,7 @@ def fan_out(observers: Sequence[Emit]) -> Emit:
             try:
                 observe(event)
             except Exception as error:  # noqa: BLE001  (whatever it is, the work goes on)
+                # Told through the same observers, which is safe as it happens once at the most.
                 if not isinstance(event, UnexpectedError):
                     emit(UnexpectedError(f"observer of {type(event).__name__}", error))
 

@@ -43,6 +43,7 @@ from tirelessd.observe.dispatch import Table
 from tirelessd.observe.lines import Level, Line
 from tirelessd.observe.logs import Logs
 
+# A failure or two is what retries are for.
 WARN_FROM_ATTEMPT: Final = 3
 
 UNLOGGED: Final[Mapping[type[Event], str]] = {

@@ -45,6 +45,7 @@ class Buckets(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
+            # Bounds are searched by halving, so they must grow; below 0 there is nothing to count.
             bounds = list(getattr(self, name))
             if not bounds or bounds != sorted(set(bounds)) or bounds[0] <= 0:
                 raise ValueError(f"buckets.{name}: bounds must be positive and grow, not {bounds}")
@@ -76,6 +77,7 @@ class Registrar:
 
     def info(self, name: str, text: str) -> Info:
         """Facts as labels of a constant 1."""
+        # A gauge in the text format, which has no such type; the name gets its `_info` there too.
         return Info(name, text, registry=self._registry)
 
 

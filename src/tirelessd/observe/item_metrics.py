@@ -88,6 +88,8 @@ class QueuesEvents(dict[str, QueueEvents]):
 
     def __init__(self, families: Families, queues: Iterable[str], tell: TellOverflow) -> None:
         self._families, self._tell = families, tell
+        # Of these, ends are there from the start. They are attempted only where a former process
+        # left some leased, so the rest is made when that happens.
         QueueEnds(families.attempts, UNCONFIGURED, tell)
         super().__init__({queue: QueueEvents(families, queue, tell) for queue in queues})
 
@@ -127,6 +129,7 @@ class ItemMetrics:
 
     def _item_claimed(self, event: ItemClaimed) -> None:
         queue = self._queues[event.queue]
+        # Numbers begin anew with a redrive, and so does what its callers call the first wait.
         wait = queue.first_wait if event.attempt == 1 else queue.retry_wait
         wait.observe(event.waited_seconds)
 
@@ -144,6 +147,7 @@ class ItemMetrics:
         queue, failure = self._queues[event.queue], event.failure
         reason = failure.reason if failure is not None else labels.NO_REASON
         queue.attempts[event.outcome][reason].inc()
+        # A drain decides how long a released attempt runs; that would blur how long work takes.
         if event.outcome is not Outcome.RELEASED:
             queue.duration[event.outcome].observe(event.duration_seconds)
         if (
@@ -176,6 +180,7 @@ class ItemMetrics:
         self._queues[event.queue].ends.purged[event.source].inc(event.count)
 
     def _lease_reclaimed(self, event: LeaseReclaimed) -> None:
+        # The attempt that was lost counts when its settlement holds, like any other.
         self._queues[event.queue].leases_expired.inc()
 
     def _lease_lost(self, event: LeaseLost) -> None:

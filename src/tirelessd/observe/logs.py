@@ -24,6 +24,7 @@ from tirelessd.observe.sink import LineTally, Sink
 MakeLogger = Callable[..., FilteringBoundLogger]
 LogFormat = Literal["auto", "json", "console"]
 
+# Debug is turned on by hand, to follow single items; errors are what somebody is waiting for.
 SAMPLED_LEVELS: Final = frozenset({"info", "warning"})
 CLOSE_SECONDS: Final = 2.0
 
@@ -50,6 +51,7 @@ class Logs:
         is_terminal = descriptor is not None and os.isatty(descriptor)
         is_console = format == "console" or (format == "auto" and is_terminal)
         render = console_line(is_colored=is_terminal) if is_console else json_line
+        # The version serves whoever looks at lines of many daemons, which no terminal shows.
         shape = Shape(clock, tally, version=None if is_console else version)
         self._level = LEVEL_NUMBERS[level]
         self._tally = tally
@@ -95,6 +97,7 @@ class Logs:
     def install(self) -> None:
         """Route the standard library's logging, warnings and structlog's default logger here."""
         self._routing.install()
+        # A handler may use structlog by itself; by default it would print to standard output.
         structlog.configure(
             processors=self._library_chain,
             wrapper_class=self._wrapper,
@@ -113,12 +116,14 @@ class Lines:
     """The end of structlog's chain: a logger whose every method writes a finished line."""
 
     def __init__(self, sink: Sink) -> None:
+        # structlog calls the method named like the level; the line tells its level by itself.
         self.debug = self.info = self.warning = self.error = self.critical = sink.write
 
 
 def descriptor_of(stream: TextIO | None) -> int | None:
     """Where the stream writes to; None when it is closed or none of the system's."""
     try:
+        # Python has no stream where the process was started with standard error closed.
         return stream.fileno() if stream is not None else None
     except (OSError, ValueError):
         return None

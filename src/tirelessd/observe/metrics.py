@@ -83,6 +83,7 @@ class Metrics:
         clock: Clock,
         buckets: Buckets | None = None,
     ) -> None:
+        # Both look at the process as a whole, so they come before anything is made.
         refuse_multiprocess_mode()
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
@@ -104,6 +105,7 @@ class Metrics:
             **StoreMetrics(families.store, backend, tell).table(),
             **self._daemon.table(),
         }
+        # Last, so that what the daemon says of itself stands first in a scrape.
         add_process_families(self.registry)
         tell_about(families.info, about)
 
@@ -149,6 +151,7 @@ def refuse_multiprocess_mode() -> None:
 
     That mode knows neither exemplars nor info families, and one process a pod has no use for it.
     """
+    # The library heeds both spellings.
     for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"):
         if name in os.environ:
             raise StartError(f"{name} is set; tirelessd is one process, so unset it")

@@ -18,7 +18,11 @@ from tirelessd.observe.safety import safe_key, safe_traceback, safe_value
 from tirelessd.observe.sampling import Fingerprints, fingerprint_of
 from tirelessd.observe.sink import LineTally
 
+# What the log says of itself; a handler that binds one of these names is not heard.
 OWN_FIELDS: Final = frozenset({"ts", "level", "event", "version"})
+# What a console shows below the line. Under such a name a value chosen by others would stand at the
+# beginning of a line of its own, so theirs get another name.
+BLOCKS: Final = frozenset({"exception", "stack"})
 
 
 class Shape:
@@ -36,7 +40,7 @@ class Shape:
         line: EventDict = {"ts": self._timestamp(), "level": method, "event": fields["event"]}
         for key, value in fields.items():
             if value is not None and key not in OWN_FIELDS:
-                line[safe_key(key)] = safe_value(value)
+                line[safe_key(key) + "_" * (key in BLOCKS)] = safe_value(value)
         if error is not None:
             self._add_error(line, error)
         if self._version is not None:
@@ -45,6 +49,7 @@ class Shape:
         return line
 
     def _timestamp(self) -> str:
+        # Always UTC, so the offset that isoformat writes is as long as it is dull.
         return instant(self._clock.wall()).isoformat(timespec="milliseconds")[:-6] + "Z"
 
     def _add_error(self, line: EventDict, error: BaseException) -> None:
@@ -52,6 +57,7 @@ class Shape:
         line["error"] = safe_value(text_of_error(error))
         if isinstance(error, TirelessdError):
             return
+        # The same defect tends to come a thousand times; its first traceback says all there is.
         line["fingerprint"] = fingerprint_of(error)
         if self._fingerprints.first_sight(line["fingerprint"]):
             line["exception"] = safe_traceback(error)
@@ -90,7 +96,9 @@ def console_line(*, is_colored: bool) -> Processor:
     )
 
     def line(logger: Any, method: str, fields: EventDict) -> str:
+        # Who looks at a terminal knows the date.
         fields["ts"] = fields["ts"][11:]
+        # A message inside may look like a line of the log; behind a margin it cannot pass for one.
         if "exception" in fields:
             fields["exception"] = "  | " + fields["exception"].replace("\n", "\n  | ")
         return render(logger, method, fields)

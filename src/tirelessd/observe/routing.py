@@ -18,6 +18,7 @@ from tirelessd.observe.sink import Sink
 LEVEL_NUMBERS: Final[Mapping[Level, int]] = {
     level: getattr(logging, level.upper()) for level in labels.LOG_LEVELS
 }
+# One line a request would be the bulk of every log, and its path and agent are callers' text.
 SILENCED: Final = "aiohttp.access"
 
 
@@ -33,6 +34,7 @@ class Routing:
         """Make the log the root logger's only handler; HTTP access lines are left out."""
         root = logging.root
         self._former = (root.level, list(root.handlers))
+        # Anything that writes to standard error by itself would break the one-object-a-line rule.
         root.handlers[:] = [self._handler]
         root.setLevel(self._level)
         logging.captureWarnings(capture=True)
@@ -68,6 +70,7 @@ class SinkHandler(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError) and error.code < 500:
             record.levelno, record.exc_info = logging.DEBUG, None
+        # Libraries make levels of their own; the label of the metric has no room for them.
         record.levelname = nearest_level(record.levelno)
         return record.levelno >= self.level
 

@@ -12,10 +12,13 @@ from typing import Any, Final
 
 from tirelessd.core.outcome import bounded_text
 
+# A bound for what a handler binds by `**fields`; its own names are shorter.
 KEY_MAX_CHARACTERS: Final = 64
 TRACEBACK_MAX_CHARACTERS: Final = 16_000
+# What the JSON encoder can write as a number.
 INTEGERS: Final = range(-(2**63), 2**64)
 
+# Most text has none of these, and one search is cheaper than five replacements.
 SUSPECT: Final = re.compile(r"[?@]|bearer|basic|authorization|cookie", re.IGNORECASE)
 # In their order: the user of a URL, its query, any other query, and credentials of headers.
 MASKS: Final = (
@@ -43,6 +46,7 @@ def masked(text: str) -> str:
 def safe_value(value: Any) -> Any:
     """A value that every renderer can write; text is masked, escaped and cut."""
     if isinstance(value, str):
+        # Masked before it is cut, or the cut could take the part that gives a secret away.
         return bounded_text(masked(str(value)))
     if isinstance(value, bool | float) or (isinstance(value, int) and value in INTEGERS):
         return value
@@ -62,4 +66,5 @@ def safe_traceback(error: BaseException) -> str:
     """The traceback on several lines, their ends kept where it is too long; no locals in it."""
     text = masked("".join(traceback.format_exception(error)).rstrip())
     text = "".join(c if c == "\n" or c.isprintable() else ascii(c)[1:-1] for c in text)
+    # The end has the error and the place that raised it.
     return text[-TRACEBACK_MAX_CHARACTERS:]

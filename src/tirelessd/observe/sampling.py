@@ -8,9 +8,11 @@ from typing import Final
 
 from tirelessd.core.clock import Clock
 
+# Five lines show that something happens, and how often, before the rest only shows that it goes on.
 WINDOW_SECONDS: Final = 60.0
 FULL_LINES: Final = 5
 ONE_IN: Final = 100
+# Types can be made at run time, so their number needs a bound of its own.
 FINGERPRINTS_MAX: Final = 1_000
 
 Key = tuple[str, str | None, str | None]
@@ -44,6 +46,7 @@ class Sampler:
         if window is None:
             window = self._windows[key] = Window(now)
         elif now - window.started >= WINDOW_SECONDS:
+            # What was suppressed is kept: the first line of the new minute tells it.
             window.started, window.lines = now, 0
         window.lines += 1
         if window.lines > FULL_LINES and (window.lines - FULL_LINES) % ONE_IN:
@@ -69,6 +72,7 @@ class Fingerprints:
 
 def fingerprint_of(error: BaseException) -> str:
     """Eight hex digits for the error's type and the line that raised it."""
+    # The text is left out, for it often has an id in it; so is the way that led there.
     frames = traceback.extract_tb(error.__traceback__, limit=-1)
     place = f"{frames[0].filename}:{frames[0].lineno}" if frames else ""
     kind = f"{type(error).__module__}.{type(error).__qualname__}"

@@ -43,9 +43,12 @@ class ScrapeHandler:
 
         def render() -> bytes:
             registry = self._registry
+            # The loop goes on counting meanwhile: each series is shown as it was at some moment of
+            # the scrape, as with every exporter.
             # The library's own narrowed registry is a collector by shape, not by type.
             collector: Collector = registry.restricted_registry(names) if names else registry
             text = encoder(collector)
+            # Level 1 takes a quarter of the time of level 6, for a seventh more bytes.
             return gzip.compress(text, compresslevel=1) if is_gzip else text
 
         body = await asyncio.get_running_loop().run_in_executor(self._thread, render)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
+# Some twenty thousand lines: enough for a hiccup of whoever reads, too little to hurt.
 BACKLOG_MAX_BYTES: Final = 4 * 1024 * 1024
 POLL_MILLISECONDS: Final = 250
 FIRST_DESCRIPTOR: Final = 3
@@ -60,6 +61,7 @@ class Sink:
             if descriptor is not None
             else None
         )
+        # A daemon thread: stuck in a write that never ends, it must not keep the process alive.
         self._thread = threading.Thread(target=self._write_loop, name="log", daemon=True)
         self._thread.start()
 
@@ -92,6 +94,7 @@ class Sink:
         while lines := self._take():
             with self._changed:
                 lost, self._lost = self._lost, 0
+            # Told before the lines that follow the gap, in the place where the lines are missing.
             missing = [self._describe_loss(lost).encode() + b"\n"] if lost else []
             if not self._put(b"".join(missing + lines)):
                 with self._changed:
@@ -117,6 +120,7 @@ class Sink:
                 if not self._wait_writable(self._descriptor):
                     return False
             except OSError:
+                # EPIPE, EIO, ENOSPC, EBADF: nobody can be told of it here, so it is only counted.
                 return False
         return not left
 
@@ -124,6 +128,7 @@ class Sink:
         """Wait until a non-blocking descriptor takes more; False when closing and it does not."""
         poll = select.poll()
         poll.register(descriptor, select.POLLOUT)
+        # In short waits, for the poll does not see that the sink is being closed.
         while not poll.poll(POLL_MILLISECONDS):
             if self._is_closing:
                 return False

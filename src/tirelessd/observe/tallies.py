@@ -59,6 +59,7 @@ class Distribution(Series):
         self._sum = 0.0
         self._name = name
         self._labels = labels
+        # A scrape writes the same labels each time, so they are made once.
         self._series = [{**labels, "le": bound_text(b)} for b in (*bounds, INFINITY)]
 
     def observe(self, value: float) -> None:
@@ -68,6 +69,7 @@ class Distribution(Series):
 
     def add_to(self, metric: Metric) -> None:
         """Add its samples: the buckets, each with all below it, the count and the sum."""
+        # Copied at once: in another thread, values may be counted while this adds them up.
         total = 0
         for labels, count in zip(self._series, self._counts.copy(), strict=True):
             total += count
@@ -96,6 +98,7 @@ class Family(Collector, Generic[Child]):
 
     def labels(self, *values: str) -> Child:
         """The child of these label values, made on first use."""
+        # An enum's word is its text, and the registry sorts and escapes nothing but text.
         key = tuple(str(value) for value in values)
         child = self._children.get(key)
         if child is None:
@@ -112,6 +115,7 @@ class Family(Collector, Generic[Child]):
 
     def collect(self) -> Iterable[Metric]:
         """The metric with the samples of all children."""
+        # The children are copied, for one may be made while the scrape's thread is here.
         (metric,) = self.describe()
         for child in tuple(self._children.values()):
             child.add_to(metric)

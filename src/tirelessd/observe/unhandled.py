@@ -41,6 +41,7 @@ class UnhandledErrors:
 
     def _in_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """asyncio's last resort, "Task exception was never retrieved" for one."""
+        # asyncio puts objects into some messages, and their texts may be anybody's.
         message = bounded_text(str(context["message"]))
         task = context.get("task") or context.get("future")
         name = f" ({task.get_name()})" if isinstance(task, asyncio.Task) else ""
@@ -57,6 +58,7 @@ class UnhandledErrors:
             self._hand_over(UnexpectedError(args.err_msg or "finalizer", args.exc_value))
 
     def _hand_over(self, event: UnexpectedError) -> None:
+        # A finalizer may run in any thread, and during the interpreter's last moments.
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._emit, event)
