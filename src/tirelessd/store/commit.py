@@ -95,7 +95,7 @@ class Committer:
         self._is_closed = False
 
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
-        """Queue a write; the future answers after its commit, and may be cancelled without effect."""
+        """Queue a write; its future is answered after the commit, and may be cancelled in vain."""
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
         self._waiting.append(operation)  # type: ignore[arg-type]
@@ -162,10 +162,15 @@ class Committer:
         self._patience = self._loop.call_later(self._patience_seconds, self._lose_patience)
 
     def _report(self, batch: Batch) -> None:
-        seen: dict[str, str | None] = {}
+        kinds: dict[str, str | None] = {}
         for operation in batch.operations:
-            error = operation.error
-            kind = error.kind if isinstance(error, StoreError) else error and "other"
-            seen[operation.verb] = kind or seen.get(operation.verb)
-        for verb, kind in seen.items():
+            kinds[operation.verb] = kind_of(operation.error) or kinds.get(operation.verb)
+        for verb, kind in kinds.items():
             self._emit(StoreOperationFinished(verb, batch.duration_seconds, kind))
+
+
+def kind_of(error: BaseException | None) -> str | None:
+    """The word that metrics know an error by; None for none."""
+    if error is None:
+        return None
+    return error.kind if isinstance(error, StoreError) else "other"

@@ -184,10 +184,9 @@ class _Acceptance:
             (row, item.id, item.queue, item.priority, falls_due_at, item.deadline_seconds, token)
         )
         headers = msgspec.json.encode(item.headers).decode() if item.headers else None
-        self._payloads.append(
-            (row, *self._contents.add(item.payload), item.content_type, headers)
-            + (item.traceparent, item.tracestate)
-        )
+        place = self._contents.add(item.payload)
+        trace = (item.traceparent, item.tracestate)
+        self._payloads.append((row, *place, item.content_type, headers, *trace))
         if (key := item.key) is not None:
             self._keys.append(
                 (item.queue, key.text, key.fingerprint.hex(), item.id, key.keep_seconds)

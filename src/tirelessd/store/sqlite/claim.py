@@ -7,7 +7,7 @@ the limit, so an empty claim costs the same beside none and beside a million sch
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -52,17 +52,18 @@ FROM jsonb_each(:leases) AS lease
 WHERE items.row = lease.value ->> 0 AND items.state = 'queued'
 """
 _READ: Final = """
-SELECT items.row, items.token, items.id, items.queue, items.priority, items.attempts,
-    items.generation, items.lost_leases, items.accepted_at, items.first_due_at, items.due_at,
-    items.deadline_seconds, payloads.content, payloads.content_type, payloads.headers,
-    payloads.traceparent, payloads.tracestate
+SELECT items.row, items.token, items.attempts, items.generation, items.lost_leases,
+    items.deadline_seconds, payloads.traceparent, payloads.tracestate,
+    items.accepted_at, items.first_due_at, items.due_at, payloads.headers,
+    items.id, items.queue, payloads.content, payloads.content_type, items.priority
 FROM json_each(:rows) AS wanted
 CROSS JOIN items ON items.row = wanted.value
 CROSS JOIN payloads ON payloads.row = items.row
 """
 
 FIND_ORPHANED: Final = """
-SELECT row FROM items INDEXED BY items_state WHERE state = 'leased' AND owner <> :owner LIMIT :limit
+SELECT row FROM items INDEXED BY items_leased
+WHERE state = 'leased' AND queue > '' AND owner <> :owner LIMIT :limit
 """
 _TAKE_OVER: Final = """
 UPDATE items NOT INDEXED SET token = lease.value ->> 1, owner = :owner
@@ -145,22 +146,24 @@ def _lease(tx: Transaction, statement: str, rows: Sequence[int]) -> list[Claim]:
     return [_as_claim(found, tx.now) for found in tx.run(_READ, rows=as_json(rows))]
 
 
-def _as_claim(found: Iterable[Any], now: float) -> Claim:
-    (row, token, item_id, queue, priority, attempts, generation, lost_leases, accepted_at,
-     first_due_at, due_at, deadline_seconds, content, content_type, headers,
-     traceparent, tracestate) = found  # fmt: skip
+def _as_claim(found: Sequence[Any], now: float) -> Claim:
+    row, token, attempt, generation, lost_leases, deadline_seconds, traceparent, tracestate = found[
+        :8
+    ]
+    accepted_at, first_due_at, due_at, headers, *content = found[8:]
+    item_id, queue, payload, content_type, priority = content
     return Claim(
         item=Item(
-            item_id,
-            queue,
-            content,
-            content_type,
-            msgspec.json.decode(headers) if headers else {},
-            priority,
-            accepted_at,
-        ),  # fmt: skip
+            id=item_id,
+            queue=queue,
+            payload=payload,
+            content_type=content_type,
+            headers=msgspec.json.decode(headers) if headers else {},
+            priority=priority,
+            accepted_epoch_seconds=accepted_at,
+        ),
         lease=Lease(item_id, queue, row, token),
-        attempt=attempts,
+        attempt=attempt,
         generation=generation,
         deadline_seconds=deadline_seconds,
         waited_seconds=max(now - due_at, 0.0),

@@ -23,6 +23,11 @@ _CREATE: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _READ_ONLY: Final = apsw.SQLITE_OPEN_READONLY
 
 
+def rows(db: apsw.Connection, sql: str, **values: Any) -> list[Any]:
+    """What one statement answers."""
+    return db.execute(sql, values).fetchall()
+
+
 def pragma(db: apsw.Connection, name: str) -> Any:
     """The value of a pragma."""
     return db.execute(f"PRAGMA {name}").get
@@ -36,19 +41,23 @@ def open_writer(path: Path, busy_seconds: float) -> apsw.Connection:
     db = apsw.Connection(str(path), flags=_READ_WRITE)
     try:
         _configure(db, busy_seconds)
-        if db.readonly("main"):
-            raise StartError(f"{path} cannot be written")
-        journal_mode = pragma(db, "journal_mode = wal")
-        # Checkpoints are ours: they must not happen inside somebody's commit.
-        db.execute("PRAGMA wal_autocheckpoint = 0")
-        db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
-        db.execute("PRAGMA synchronous = FULL")
-        if journal_mode != "wal" or pragma(db, "synchronous") != 2:
-            raise StartError(f"{path}: no write-ahead log with full synchronisation to be had here")
+        _make_durable(db, path)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _make_durable(db: apsw.Connection, path: Path) -> None:
+    if db.readonly("main"):
+        raise StartError(f"{path} cannot be written")
+    journal_mode = pragma(db, "journal_mode = wal")
+    # Checkpoints are the writer's own affair: they must not happen inside somebody's commit.
+    db.execute("PRAGMA wal_autocheckpoint = 0")
+    db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
+    db.execute("PRAGMA synchronous = FULL")
+    if journal_mode != "wal" or pragma(db, "synchronous") != 2:
+        raise StartError(f"{path}: no write-ahead log with full synchronisation to be had here")
 
 
 def open_reader(path: Path, busy_seconds: float) -> apsw.Connection:

@@ -11,6 +11,7 @@ import apsw
 
 from tirelessd.core.item import State
 from tirelessd.core.queue import QueueConfig
+from tirelessd.store.sqlite.connection import rows
 
 OLDEST_ENDED: Final = """
 SELECT finished_at, row FROM items INDEXED BY items_ended
@@ -52,14 +53,12 @@ def _oldest(
     db: apsw.Connection, queue: str, until: dict[State, float], limit: int
 ) -> list[tuple[float, int]]:
     each = [
-        db.execute(
-            OLDEST_ENDED, {"queue": queue, "state": state, "until": at, "limit": limit}
-        ).fetchall()
+        rows(db, OLDEST_ENDED, queue=queue, state=state, until=at, limit=limit)
         for state, at in until.items()
     ]
     return list(islice(heapq.merge(*each), limit))
 
 
 def _count(db: apsw.Connection, queue: str) -> int:
-    count: int = db.execute(COUNT_ENDED, {"queue": queue}).get
-    return count
+    [(count,)] = rows(db, COUNT_ENDED, queue=queue)
+    return int(count)

@@ -1,4 +1,4 @@
-"""The one connection that reads, in a thread of its own: no read waits for a commit, or delays one."""
+"""The one connection that reads, in its own thread: no read waits for a commit or delays one."""
 
 from __future__ import annotations
 
@@ -54,8 +54,11 @@ class Reader:
     def _read(self, read: Callable[[apsw.Connection], T]) -> T:
         try:
             db = self._connection()
-            with db:  # a transaction: everything in it sees one moment
+            db.execute("BEGIN")  # everything until its end sees one moment
+            try:
                 return read(db)
+            finally:
+                db.execute("ROLLBACK")
         except apsw.Error as error:
             if not is_handle_sound(error):
                 self._discard()

@@ -21,11 +21,12 @@ from tirelessd.core.item import (
     shown_state,
 )
 from tirelessd.store.base import Changed, Pause
+from tirelessd.store.sqlite.connection import rows
 from tirelessd.store.sqlite.transaction import as_json
 from tirelessd.store.sqlite.upkeep import dead_statement
 
-# One call looks at no more rows than this; a page may then be short, and say where to go on.
-SCANNED_ROWS: Final = 20_000
+# How many items one read of a list looks at: some ten milliseconds.
+STRETCH_ROWS: Final = 20_000
 
 _RECORD: Final = """
 SELECT items.row, items.id, items.queue, items.state, items.attempts, items.generation,
@@ -53,18 +54,29 @@ _RESULT: Final = """
 SELECT results.content, results.content_type FROM items INDEXED BY items_id
 CROSS JOIN results ON results.row = items.row WHERE items.id = :id
 """
-_OF_STATE: Final = """
-SELECT row, due_at, attempts FROM items INDEXED BY items_state
-WHERE state = '{state}' AND queue = :queue AND row > :after
-"""
-LIST_ANY: Final = (
-    " UNION ALL ".join(_OF_STATE.format(state=state.value) for state in State)
-    + " ORDER BY row LIMIT :limit"
+# Where a stretch of a queue's items ends that is short enough for one read.
+_STRETCH: Final = """
+SELECT max(row), count(*) FROM (
+    SELECT row FROM items INDEXED BY items_queue
+    WHERE queue = :queue AND row > :after ORDER BY row LIMIT :stretch
 )
-LIST_STATE: Final = {
-    state: _OF_STATE.format(state=state.value) + "ORDER BY row LIMIT :limit" for state in State
+"""
+_SHOWN: Final[dict[State | ShownState | None, str]] = {
+    None: "true",
+    ShownState.READY: "state = 'queued' AND due_at <= :now",
+    ShownState.SCHEDULED: "state = 'queued' AND due_at > :now AND attempts = 0",
+    ShownState.RETRYING: "state = 'queued' AND due_at > :now AND attempts > 0",
+    ShownState.RUNNING: "state = 'leased'",
+    **{state: f"state = '{state.value}'" for state in State},
 }
-_SHOWN_QUEUED: Final = (ShownState.READY, ShownState.SCHEDULED, ShownState.RETRYING)
+LISTS: Final = {
+    state: f"""
+SELECT row FROM items INDEXED BY items_queue
+WHERE queue = :queue AND row > :after AND row <= :last AND {condition}
+ORDER BY row LIMIT :limit
+"""
+    for state, condition in _SHOWN.items()
+}
 _DEAD_FILTER: Final = (
     "AND (:queue IS NULL OR queue = :queue) AND (:reason IS NULL OR dead_reason = :reason)"
 )
@@ -104,21 +116,21 @@ def cursor(after: str | None, kind: type[Cursor]) -> Cursor:
 
 def get(db: apsw.Connection, now: float, item_id: str) -> ItemRecord | None:
     """The item with all of its failures."""
-    found = db.execute(_BY_ID, {"id": item_id}).fetchone()
-    if found is None:
+    found = rows(db, _BY_ID, id=item_id)
+    if not found:
         return None
-    history = [AttemptRecord(*row) for row in db.execute(_HISTORY, {"row": found[0]})]
-    return _record(found, now, history[-1] if history else None, history)
+    history = [AttemptRecord(*failure) for failure in rows(db, _HISTORY, row=found[0][0])]
+    return _record(found[0], now, history[-1] if history else None, history)
 
 
 def payload(db: apsw.Connection, item_id: str) -> Body | None:
     """The payload as it came."""
-    return _body(db.execute(_PAYLOAD, {"id": item_id}).fetchone())
+    return _body(rows(db, _PAYLOAD, id=item_id))
 
 
 def result(db: apsw.Connection, item_id: str) -> Body | None:
     """What the handler answered."""
-    return _body(db.execute(_RESULT, {"id": item_id}).fetchone())
+    return _body(rows(db, _RESULT, id=item_id))
 
 
 def list_items(
@@ -128,24 +140,35 @@ def list_items(
     state: State | ShownState | None,
     after: Listed,
     limit: int,
-) -> Page:
-    """A page in the order of acceptance; words that are derived are looked for in bounded steps."""
-    start = after.row
-    if state in _SHOWN_QUEUED:
-        rows, last = _scan_queued(db, now, queue, ShownState(state), start, limit)
-    else:
-        rows, last = _walk(db, queue, _stored(state), start, limit)
-    return Page(_records(db, now, rows), _encode(Listed(last)) if last is not None else None)
+) -> tuple[Sequence[ItemRecord], Listed | None]:
+    """Items in the order of acceptance, found within one stretch, and where to go on.
+
+    There may be fewer than `limit` although more follow; None says that nothing follows.
+    """
+    [(last, scanned)] = rows(db, _STRETCH, queue=queue, after=after.row, stretch=STRETCH_ROWS)
+    values = {"queue": queue, "after": after.row, "last": last, "now": now}
+    found = [row for (row,) in rows(db, LISTS[state], **values, limit=limit + 1)]
+    following = Listed(last) if scanned == STRETCH_ROWS else None
+    if len(found) > limit:
+        following = Listed(found[limit - 1])
+    return _records(db, now, found[:limit]), following
 
 
 def list_dead(
     db: apsw.Connection, now: float, selection: Selection, after: ListedDead, limit: int
 ) -> Page:
     """A page of dead letters in the order they died, each with its last error."""
-    values = {"queue": selection.queue, "reason": selection.reason, "died_at": after.died_at}
-    found = db.execute(LIST_DEAD, {**values, "id": after.id, "limit": limit + 1}).fetchall()
+    found = rows(
+        db,
+        LIST_DEAD,
+        queue=selection.queue,
+        reason=selection.reason,
+        died_at=after.died_at,
+        id=after.id,
+        limit=limit + 1,
+    )
     page, has_more = found[:limit], len(found) > limit
-    following = _encode(ListedDead(*page[-1][1:])) if has_more else None
+    following = encode(ListedDead(*page[-1][1:])) if has_more else None
     return Page(_records(db, now, [row for row, _, _ in page]), following)
 
 
@@ -153,14 +176,14 @@ def count_dead(db: apsw.Connection, selection: Selection, limit: int) -> Changed
     """What a bulk call with this limit would change, and leave."""
     sql, values = dead_statement(selection)
     matches = f"SELECT queue, count(*) FROM ({sql}) GROUP BY queue"
-    counts = dict(db.execute(matches, {**values, "limit": limit}).fetchall())
-    total = db.execute(f"SELECT count(*) FROM ({sql})", {**values, "limit": -1}).get
+    counts = dict(rows(db, matches, **values, limit=limit))
+    [(total,)] = rows(db, f"SELECT count(*) FROM ({sql})", **values, limit=-1)
     return Changed(counts, total - sum(counts.values()))
 
 
 def pauses(db: apsw.Connection, now: float) -> Sequence[Pause]:
     """The pauses in force."""
-    found = db.execute("SELECT queue, expires_at FROM pauses ORDER BY queue")
+    found = rows(db, "SELECT queue, expires_at FROM pauses ORDER BY queue")
     return [
         Pause(queue, expires_at - now if expires_at is not None else None)
         for queue, expires_at in found
@@ -168,47 +191,16 @@ def pauses(db: apsw.Connection, now: float) -> Sequence[Pause]:
     ]
 
 
-def _stored(state: State | ShownState | None) -> State | None:
-    if state is None or isinstance(state, State):
-        return state
-    return State.LEASED if state is ShownState.RUNNING else State(state.value)
-
-
-def _walk(
-    db: apsw.Connection, queue: str, state: State | None, start: int, limit: int
-) -> tuple[list[int], int | None]:
-    sql = LIST_ANY if state is None else LIST_STATE[state]
-    found = db.execute(sql, {"queue": queue, "after": start, "limit": limit + 1}).fetchall()
-    rows = [row for row, _, _ in found[:limit]]
-    return rows, rows[-1] if len(found) > limit else None
-
-
-def _scan_queued(
-    db: apsw.Connection, now: float, queue: str, shown: ShownState, start: int, limit: int
-) -> tuple[list[int], int | None]:
-    """Rows that are shown so, and where to go on: after the last one, or after all looked at."""
-    values = {"queue": queue, "after": start, "limit": SCANNED_ROWS}
-    rows: list[int] = []
-    scanned, row = 0, start
-    for row, due_at, attempts in db.execute(LIST_STATE[State.QUEUED], values):
-        scanned += 1
-        if shown_state(State.QUEUED, is_due=due_at <= now, attempts=attempts) is shown:
-            rows.append(row)
-            if len(rows) > limit:
-                return rows[:limit], rows[limit - 1]
-    return rows, row if scanned == SCANNED_ROWS else None
-
-
-def _records(db: apsw.Connection, now: float, rows: Sequence[int]) -> Sequence[ItemRecord]:
+def _records(db: apsw.Connection, now: float, numbers: Sequence[int]) -> Sequence[ItemRecord]:
     return [
         _record(found, now, _last_failure(db, found[0]), ())
-        for found in db.execute(_BY_ROWS, {"rows": as_json(rows)}).fetchall()
+        for found in rows(db, _BY_ROWS, rows=as_json(numbers))
     ]
 
 
 def _last_failure(db: apsw.Connection, row: int) -> AttemptRecord | None:
-    found = db.execute(_LAST_FAILURE, {"row": row}).fetchone()
-    return AttemptRecord(*found) if found is not None else None
+    found = rows(db, _LAST_FAILURE, row=row)
+    return AttemptRecord(*found[0]) if found else None
 
 
 def _record(
@@ -240,9 +232,10 @@ def _record(
     )
 
 
-def _body(found: Sequence[Any] | None) -> Body | None:
-    return Body(*found) if found is not None else None
+def _body(found: Sequence[Any]) -> Body | None:
+    return Body(*found[0]) if found else None
 
 
-def _encode(cursor: msgspec.Struct) -> str:
+def encode(cursor: Listed | ListedDead) -> str:
+    """The text for a page's `next_after`."""
     return urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")

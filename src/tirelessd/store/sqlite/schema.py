@@ -36,8 +36,9 @@ CREATE TABLE items (
     dead_reason TEXT
 );
 CREATE UNIQUE INDEX items_id ON items (id);
--- Lists in the order of acceptance, counts per state, and the leased items.
-CREATE INDEX items_state ON items (state, queue);
+-- Lists in the order of acceptance. It leaves the state out, so that no state change touches it.
+CREATE INDEX items_queue ON items (queue);
+CREATE INDEX items_leased ON items (queue) WHERE state = 'leased';
 -- Claims: one probe per priority. The last two columns let counts and claims skip without a lookup.
 CREATE INDEX items_claim ON items (queue, priority, due_at, row, deadline_at, attempts)
     WHERE state = 'queued' AND lost_leases = 0;
@@ -45,7 +46,7 @@ CREATE INDEX items_claim ON items (queue, priority, due_at, row, deadline_at, at
 CREATE INDEX items_recovered ON items (queue, priority, due_at, row, deadline_at, attempts)
     WHERE state = 'queued' AND lost_leases > 0;
 CREATE INDEX items_deadline ON items (deadline_at) WHERE state = 'queued';
--- Purge, oldest end first.
+-- Purge, oldest end first, and the counts of what has ended.
 CREATE INDEX items_ended ON items (queue, state, finished_at) WHERE finished_at IS NOT NULL;
 -- Dead letters in the order they died, with what filters ask for.
 CREATE INDEX items_dead ON items (finished_at, id, queue, dead_reason) WHERE state = 'dead';

@@ -40,9 +40,9 @@ CROSS JOIN items ON items.row = lease.value ->> 0
 WHERE items.state = 'leased' AND items.token = lease.value ->> 1
 """
 _UNDO: Final = """
-UPDATE items INDEXED BY items_state
+UPDATE items INDEXED BY items_leased
 SET state = 'queued', attempts = attempts - 1
-WHERE state = 'leased' AND token IN (SELECT value FROM json_each(:tokens))
+WHERE state = 'leased' AND queue > '' AND token IN (SELECT value FROM json_each(:tokens))
 """
 _INSERT_RESULTS: Final = """
 INSERT OR REPLACE INTO results (row, content, content_type)
@@ -163,10 +163,9 @@ def _write_failures(tx: Transaction, settlements: _Settlements) -> set[_Fence]:
     leases = [(*key, *_consequence(s.decision)) for key, s in settlements.items()]
     found = {(row, token): rest for row, token, *rest in tx.run(_FAIL, leases=as_json(leases))}
     history = [
-        (key[0], generation, attempt, failure.reason, failure.status, failure.detail)
-        + (settlement.duration_seconds,)
-        for key, (generation, attempt) in found.items()
-        if (failure := (settlement := settlements[key]).failure) is not None
+        (key[0], *which, failure.reason, failure.status, failure.detail, s.duration_seconds)
+        for key, which in found.items()
+        if (failure := (s := settlements[key]).failure) is not None
     ]
     tx.run(_INSERT_FAILURES, rows=as_json(history))
     return set(found)

@@ -42,7 +42,7 @@ class Probe(Operation[None]):
     verb = "probe"
 
 
-def probe(tx: Transaction, operations: Sequence[Probe]) -> None:
+def probe(tx: Transaction, _operations: Sequence[Probe]) -> None:
     """Nothing to write but the commit's own number."""
     tx.is_numbered = True
 

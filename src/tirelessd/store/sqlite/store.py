@@ -13,7 +13,7 @@ import apsw
 
 from tirelessd.core.clock import Clock, SteadyClock
 from tirelessd.core.decision import Settlement
-from tirelessd.core.errors import StartError, StoreError, StoreUnavailable
+from tirelessd.core.errors import StartError, StoreUnavailable
 from tirelessd.core.events import Emit, StoreOperationFinished
 from tirelessd.core.item import (
     Body,
@@ -41,7 +41,7 @@ from tirelessd.store.base import (
     Snapshot,
     Store,
 )
-from tirelessd.store.commit import Batch, Committer
+from tirelessd.store.commit import Batch, Committer, kind_of
 from tirelessd.store.sqlite import reads
 from tirelessd.store.sqlite.accept import Enqueue, find_keys
 from tirelessd.store.sqlite.claim import ClaimDue, Reclaim
@@ -200,11 +200,21 @@ class SqliteStore(Store):
     async def list_items(
         self, queue: str, state: State | ShownState | None, after: str | None, limit: int
     ) -> Page:
-        """A page of a queue; one of a shown state may be short before the end of the list."""
-        start = reads.cursor(after, reads.Listed)
-        return await self._read(
-            "list", reads.list_items, self._time.now(), queue, state, start, limit
-        )
+        """A page of a queue, read in stretches, so that a rare state holds up no other read."""
+        following: reads.Listed | None = reads.cursor(after, reads.Listed)
+        found: list[ItemRecord] = []
+        while following is not None and len(found) < limit:
+            records, following = await self._read(
+                "list",
+                reads.list_items,
+                self._time.now(),
+                queue,
+                state,
+                following,
+                limit - len(found),
+            )
+            found += records
+        return Page(found, reads.encode(following) if following is not None else None)
 
     async def list_dead(self, selection: Selection, after: str | None, limit: int) -> Page:
         """A page of dead letters."""
@@ -277,18 +287,15 @@ class SqliteStore(Store):
         **kwargs: P.kwargs,
     ) -> T:
         started_at = self._clock.monotonic()
-        kind: str | None = "other"
+        failure: Exception | None = None
         try:
-            answer = await self._reader.run(read, *args, **kwargs)
-        except StoreError as error:
-            kind = error.kind
+            return await self._reader.run(read, *args, **kwargs)
+        except Exception as error:
+            failure = error
             raise
-        else:
-            kind = None
-            return answer
         finally:
             duration = self._clock.monotonic() - started_at
-            self._emit(StoreOperationFinished(verb, duration, kind))
+            self._emit(StoreOperationFinished(verb, duration, kind_of(failure)))
 
     def _open_writer(self) -> None:
         prepare(self._path, self._busy_seconds, self._clock.monotonic)

@@ -11,6 +11,8 @@ from typing import Any
 import apsw
 import msgspec
 
+from tirelessd.store.sqlite.connection import rows
+
 _TOKEN_BITS = 63  # SQLite's integers are signed
 
 
@@ -34,10 +36,10 @@ class Transaction:
 
     def run(self, sql: str, **values: Any) -> list[Any]:
         """Execute one statement and return its rows; `now` and `owner` are always bound."""
-        return self.db.execute(sql, {"now": self.now, "owner": self.owner, **values}).fetchall()
+        return rows(self.db, sql, now=self.now, owner=self.owner, **values)
 
     def draw_tokens(self, count: int) -> Sequence[int]:
-        """Fresh random tokens, from the kernel: nobody can guess one, and no restart repeats one."""
+        """Fresh random tokens from the kernel: none can be guessed, and no restart repeats one."""
         drawn = struct.unpack(f"<{count}Q", os.urandom(8 * count))
         tokens = [number >> (64 - _TOKEN_BITS) for number in drawn]
         self.tokens += tokens
@@ -46,13 +48,13 @@ class Transaction:
     @cached_property
     def paused(self) -> frozenset[str]:
         """The queues that are paused at this moment."""
-        rows = self.run("SELECT queue FROM pauses WHERE coalesce(expires_at, 9e999) > :now")
-        return frozenset(queue for (queue,) in rows)
+        found = self.run("SELECT queue FROM pauses WHERE coalesce(expires_at, 9e999) > :now")
+        return frozenset(queue for (queue,) in found)
 
 
-def as_json(rows: Iterable[Any]) -> str:
-    """Rows for one bulk statement, which reads them with `jsonb_each`: in C, without the GIL."""
-    return msgspec.json.encode(list(rows)).decode()
+def as_json(values: Iterable[Any]) -> str:
+    """Values for one bulk statement, which reads them with `jsonb_each`: in C, without the GIL."""
+    return msgspec.json.encode(list(values)).decode()
 
 
 class Blobs:
@@ -70,5 +72,5 @@ class Blobs:
         return start, len(content)
 
     def joined(self) -> bytes:
-        """All of them, and one byte more: SQLite cuts NULL, not an empty blob, from an empty one."""
+        """All of them, and one byte more: from an empty blob SQLite would cut NULL."""
         return b"".join([*self._parts, b"\0"])

@@ -1,4 +1,4 @@
-"""Writes that end or remove items apart from any attempt: cancel, expire, redrive, delete, purge."""
+"""Writes apart from any attempt: cancel, expire, redrive, delete, purge."""
 
 from __future__ import annotations
 

@@ -49,21 +49,25 @@ class Writer:
         self._log_pages = 0
         self._checkpointed_pages = 0
 
-    def open(self) -> None:
+    def open(self) -> apsw.Connection:
         """Open the connection; raises `apsw.Error`, `StartError` or `StoreUnavailable`."""
         self._check_identity()
-        db = open_writer(self._path, self._busy_seconds)
-        self._fresh_rows = count(db.execute("SELECT coalesce(max(row), 0) + 1 FROM items").get)
-        self._number = db.execute("SELECT number FROM commits").get
+        self._db = db = open_writer(self._path, self._busy_seconds)
+        try:
+            self._fresh_rows = count(db.execute("SELECT coalesce(max(row), 0) + 1 FROM items").get)
+            self._number = db.execute("SELECT number FROM commits").get
+        except apsw.Error:
+            self._discard()
+            raise
         self._log_pages = self._checkpointed_pages = 0
         db.set_wal_hook(self._count_log_pages)
-        self._db = db
+        return db
 
     def write(self, batch: Batch) -> None:
         """Write a batch and set what each operation came to; never raises."""
         try:
             self._write_together(batch)
-        except Exception as error:  # whatever it is, it is the answer to all who share the commit
+        except Exception as error:  # noqa: BLE001  (whatever it is, all who share the commit hear it)
             if len(batch.operations) > 1 and is_value_fault(error):
                 for operation in batch.operations:
                     self.write(Batch([operation], batch.now))
@@ -124,8 +128,7 @@ class Writer:
         over removes them, or, if they count already, writes their pages to the database anew.
         """
         try:
-            self.open()
-            is_sure = self._db is not None and not pragma(self._db, "wal_checkpoint(TRUNCATE)")
+            is_sure = not pragma(self.open(), "wal_checkpoint(TRUNCATE)")
         except (apsw.Error, StartError, StoreUnavailable):
             self._discard()
             is_sure = False
@@ -152,12 +155,9 @@ class Writer:
 
     def _sound_connection(self) -> apsw.Connection:
         self._system_errno = 0
-        if self._db is None:
-            self.open()
-        elif self._clock.monotonic() >= self._checked_at + IDENTITY_SECONDS:
+        if self._clock.monotonic() >= self._checked_at + IDENTITY_SECONDS:
             self._check_identity()
-        assert self._db is not None  # noqa: S101
-        return self._db
+        return self._db or self.open()
 
     def _check_identity(self) -> None:
         """Refuse to write to a file that nobody will find again. `stat` opens nothing."""
@@ -187,7 +187,7 @@ class Writer:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
