@@ -20,12 +20,12 @@ setup: ## make .venv with the program in it, from the locks
 
 .PHONY: demo
 demo: setup ## a hundred predictions, a flaky model server, one dead letter; ARGS="--help" tells more
-	@$(BIN)/tirelessd demo $(ARGS)
+	@exec $(BIN)/tirelessd demo $(ARGS)
 
 .PHONY: run
 run: setup ## serve examples/tirelessd.yaml, its data in ./data
 	@mkdir -p data
-	@PYTHONPATH=examples $(BIN)/tirelessd serve --config examples/tirelessd.yaml $(ARGS)
+	@exec env PYTHONPATH=examples $(BIN)/tirelessd serve --config examples/tirelessd.yaml $(ARGS)
 
 .PHONY: test
 test: lint types layers docstrings pytest ## all checks and all tests, as CI runs them; ARGS="-k drain" picks tests
