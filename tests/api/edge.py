@@ -171,6 +171,12 @@ class Wire:
             except ConnectionError:
                 return True
 
+    def stop_reading(self) -> None:
+        """Let what the other side sends pile up."""
+        transport = self._writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+
     def close(self) -> None:
         """End the connection."""
         self._writer.close()

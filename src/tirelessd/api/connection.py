@@ -23,7 +23,7 @@ LINGERING_SECONDS: Final = 5.0
 
 
 class Roster:
-    """The open connections of one listener."""
+    """The open connections of one listener; with `is_leaving` each gives one more answer."""
 
     def __init__(self, limits: Limits, emit: Emit) -> None:
         self.limits = limits
@@ -31,6 +31,7 @@ class Roster:
         self.is_leaving = False
         self.late_answer = _late_answer(limits)
         self._connections: set[Connection] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._all_gone = asyncio.Event()
 
     def __len__(self) -> int:
@@ -54,9 +55,20 @@ class Roster:
         if not self._connections:
             self._all_gone.set()
 
+    def watch(self, task: asyncio.Task[None]) -> None:
+        """Keep the task that serves a connection in sight, which may outlive it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def end_handlers(self, seconds: float) -> None:
+        """Cancel what is still served though its connection is gone; they get a moment to end."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
     async def finish(self, seconds: float) -> None:
         """Close what is idle, let the others give a last answer, and end the rest in time."""
-        self.is_leaving = True
         for connection in tuple(self._connections):
             connection.close_if_idle()
         if self._connections:
@@ -99,6 +111,8 @@ class Connection(web.RequestHandler):
             return
         super().connection_made(transport)
         self._wire = self.transport
+        if self._task_handler is not None:
+            self._roster.watch(self._task_handler)
         self._await_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:

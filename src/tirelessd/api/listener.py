@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Final, Literal
 
 from aiohttp import web
@@ -16,6 +17,7 @@ ListenerName = Literal["api", "ops"]
 
 BACKLOG: Final = 1_024
 HANDLER_SECONDS: Final = 1.0
+SETTLE_ROUNDS: Final = 3
 
 
 class Listener:
@@ -68,9 +70,10 @@ class Listener:
         except OSError as error:
             await self._runner.cleanup()
             where = f"{self._name}.host, {self._name}.port"
-            raise StartError(
-                f"{where}: cannot listen on {self._host}:{self._port}: {error.strerror or error}"
-            ) from None
+            # asyncio puts words of its own around the system's.
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            message = f"{where}: cannot listen on {self._host}:{self._port}: {reason}"
+            raise StartError(message) from None
         self._roster = roster
         self._emit(ListenerOpened(self._name, self._url()))
 
@@ -83,12 +86,23 @@ class Listener:
         server, self._server = self._server, None
         if server is None or self._roster is None:
             return
+        self._roster.is_leaving = True
+        await _settle()
         server.close()
-        # What the kernel has already accepted is read first, so that it is no idle connection.
-        await asyncio.sleep(0)
+        await _settle()
         await self._roster.finish(seconds)
         await self._runner.cleanup()
+        await self._roster.end_handlers(HANDLER_SECONDS)
 
     def _url(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
+
+
+async def _settle() -> None:
+    """Take in what the kernel holds already: connections made, requests sent.
+
+    A round of the loop polls before it runs, and accepting, reading and serving are a round each.
+    """
+    for _ in range(SETTLE_ROUNDS):
+        await asyncio.sleep(0)
