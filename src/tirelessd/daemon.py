@@ -235,4 +235,6 @@ def http_config(handler: HttpHandlerSettings, slots: int) -> HttpConfig:
         read_timeout_seconds=handler.read_timeout_seconds,
         response_bytes=handler.response_bytes,
         slots=slots,
+        keepalive_seconds=handler.keepalive_seconds,
+        ca_file=handler.ca_file,
     )

@@ -171,6 +171,15 @@ def test_listeners_need_two_ports() -> None:
     assert problems(document(api={"port": 0}, ops={"port": 0})) == []
 
 
+@pytest.mark.parametrize("limits", [{"held_bytes": 1_000}, {"body_bytes": 268_435_456}])
+def test_one_body_fits_into_what_is_held(limits: dict[str, int]) -> None:
+    """A limit on all bodies together that the largest one breaks would refuse it forever."""
+    lines = problems(document(limits={"batch_bytes": 2_000, "held_bytes": 1_500, **limits}))
+
+    assert len(lines) == 1
+    assert lines[0].startswith("limits.held_bytes: must hold one body at least, which may have ")
+
+
 def test_name_may_stand_for_two_tokens() -> None:
     """Two live tokens of one caller allow a rotation; a third is forgotten, not needed."""
     two = [token(sha256=digit * 64) for digit in "ab"]

@@ -95,6 +95,10 @@ class LimitsSettings(SettingsModel):
     batch_bytes: Annotated[int, Field(ge=1, le=1_073_741_824)] = 33_554_432
     """The largest body of one batch. 32 MiB are held in memory while they are stored."""
 
+    held_bytes: Annotated[int, Field(ge=1, le=68_719_476_736)] = 268_435_456
+    """How much the bodies of all requests at work may take together; beyond it callers are asked to
+    come back. A quarter of a gibibyte: eight full batches, in a container of half a gibibyte."""
+
     connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """The most connections at once. Each costs a descriptor and some tens of kilobytes."""
 
@@ -241,6 +245,10 @@ class Settings(BaseSettings):
             yield from queue.contradictions(f"queues.{name}")
         if (self.api.host, self.api.port) == (self.ops.host, self.ops.port) and self.api.port:
             yield Problem("ops.port", f"must differ from api.port (both are {self.ops.port})")
+        largest = max(self.limits.body_bytes, self.limits.batch_bytes)
+        if self.limits.held_bytes < largest:
+            message = f"must hold one body at least, which may have {largest} bytes"
+            yield Problem("limits.held_bytes", f"{message} (got {self.limits.held_bytes})")
         if isinstance(self.auth, AuthSettings):
             yield from self._auth_contradictions(self.auth)
 

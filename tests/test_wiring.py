@@ -1,0 +1,45 @@
+"""No knob is lost between the settings and the part that it is for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tirelessd.api.limits import Limits
+from tirelessd.daemon import http_config, make_limits
+from tirelessd.engine.handlers.http import HttpConfig
+from tirelessd.settings import HttpHandlerSettings, LimitsSettings, parse
+
+SMALL: dict[str, Any] = {"store": "sqlite:./t.db", "queues": {"q": {"handler": {"type": "echo"}}}}
+
+
+def test_every_http_knob_reaches_the_handler() -> None:
+    """What is configured for an http handler is what its config holds."""
+    knobs: dict[str, Any] = {
+        "url": "http://models/predict",
+        "headers": {"x-key": "secret"},
+        "forward_headers": ("x-tenant",),
+        "connect_timeout_seconds": 1.0,
+        "read_timeout_seconds": 2.0,
+        "response_bytes": 3,
+        "keepalive_seconds": 4.0,
+        "ca_file": "own.pem",
+    }
+
+    config = http_config(HttpHandlerSettings(type="http", **knobs), slots=5)
+
+    assert config == HttpConfig(**knobs, slots=5)
+    # The timeout of the attempt as a whole is the engine's, for handlers of every type.
+    assert HttpHandlerSettings.model_fields.keys() - knobs.keys() == {
+        "type",
+        "attempt_timeout_seconds",
+    }
+
+
+def test_every_limit_reaches_the_api() -> None:
+    """What is configured as a limit is what the API keeps, each under its own name."""
+    limits: dict[str, Any] = dict.fromkeys(LimitsSettings.model_fields, 1)
+
+    settings = parse({**SMALL, "limits": limits})
+
+    assert make_limits(settings) == Limits(**limits)
+    assert set(limits) == set(Limits.__struct_fields__)
