@@ -1,4 +1,4 @@
-"""tirelessd: hand it work over HTTP; it keeps at it until the work is done, or tells exactly why it is not.
+"""tirelessd keeps at the work it is handed until that is done, or tells why it is not.
 
 What a handler's author imports stands here; everything else is the daemon's own.
 """
