@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -67,13 +68,39 @@ def test_a_handler_can_log_an_exception(log: Log) -> None:
 )
 def test_a_handler_can_log_anything(open_log: OpenLog, fields: dict[str, Any]) -> None:
     """Its line is written and parses; logging never fails an attempt."""
-    log = open_log()
-    logger = log.logs.handler_logger("item-1", "work", 1)
+    log, console = open_log(), open_log(format="console")
 
-    logger.bind(**fields).info("anything")
+    for each in (log, console):
+        each.logs.handler_logger("item-1", "work", 1).bind(**fields).info("anything")
 
     (line,) = log.lines()
     assert line["message"] == "anything"
+    assert len(console.text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["exception", "stack"])
+def test_a_handler_s_text_stays_in_its_line(open_log: OpenLog, name: str) -> None:
+    """Under these names a console shows blocks of several lines; a handler's are not among them."""
+    log = open_log(format="console")
+
+    log.logs.handler_logger("item-1", "work", 1).info("x", **{name: "08:00 [error] item.dead"})
+
+    (line,) = log.text().splitlines()
+    assert f"{name}_='08:00 [error] item.dead'" in line
+
+
+async def test_lines_of_many_threads_are_whole_and_counted(log: Log) -> None:
+    """None is lost, torn or counted twice."""
+    logger = log.logs.handler_logger("item-1", "work", 1)
+
+    def speak(number: int) -> None:
+        for step in range(100):
+            logger.info("step", number=number, step=step)
+
+    await asyncio.gather(*(asyncio.to_thread(speak, number) for number in range(8)))
+
+    said = {(line["number"], line["step"]) for line in log.lines()}
+    assert len(said) == log.tally.written["info"] == 800
 
 
 async def test_a_handler_may_log_from_a_thread(log: Log) -> None:
