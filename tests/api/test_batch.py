@@ -17,6 +17,42 @@ from tirelessd.core.events import IntakeRequestFinished, ItemAccepted, ItemSucce
 BATCH = "/v1/queues/work/batch"
 GOOD = b'{"payload": 1}'
 
+PAYLOADS = [
+    b"null",
+    b'""',
+    b"1.50e+01",
+    b"18446744073709551616",
+    b"1e999",
+    b'{"b" : 1,\t"a":1 , "a":2}',
+    '"ä🦉"'.encode(),
+    rb'"\u00e4\u0000"',
+    b"[" * 200 + b"]" * 200,
+    b"9" * 5_000,
+]
+BAD_LINES = [
+    b"x",
+    b"{}",
+    b"[]",
+    b'{"payload": }',
+    b'{"payload": 1',
+    b'{"payload": 1} x',
+    b'{"payload": NaN}',
+    b'{"payload": 01}',
+    b'{"payload": "\x80"}',
+    b'{"payload": "\xed\xa0\x80"}',
+    b'{"payload": "a\x00b"}',
+    rb'{"payload": "\ud800"}',
+    b'{"payload": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+    b'{"payload": 1, "priority": 11}',
+    b'{"payload": 1, "prioritty": 1}',
+    b'{"payload": 1, "\xff": 1}',
+    b'{"payload": 1, "idempotency_key": "a b"}',
+    b'{"payload": 1, "delay_seconds": 1e999}',
+    b'{"payload": 1, "not_before": "tomorrow"}',
+    b'\xef\xbb\xbf{"payload": 1}',
+    '{"payload": 1}'.encode("utf-16-be").replace(b"\n", b""),
+]
+
 
 async def results_of(edge: Edge, *lines: bytes) -> list[dict[str, Any]]:
     """What a batch that is accepted in part was answered."""
@@ -43,68 +79,27 @@ async def test_every_line_becomes_an_item(idle: Edge) -> None:
     assert payloads == [b"0", b"1", b"2", b"3", b"4"]
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"null",
-        b'""',
-        b"1.50e+01",
-        b"18446744073709551616",
-        b"1e999",
-        b'{"b" : 1,\t"a":1 , "a":2}',
-        '"ä🦉"'.encode(),
-        rb'"\u00e4\u0000"',
-        b"[" * 200 + b"]" * 200,
-        b"9" * 5_000,
-    ],
-)
-async def test_payload_is_the_bytes_of_the_line(idle: Edge, payload: bytes) -> None:
+async def test_payload_is_the_bytes_of_the_line(idle: Edge) -> None:
     """No number is rounded, no key dropped, no space moved; the type is JSON's."""
-    (result,) = await results_of(idle, b'{"payload": ' + payload + b"}")
+    results = await results_of(idle, *(b'{"payload": ' + text + b"}" for text in PAYLOADS))
 
-    response = await idle.client.get(f"/v1/items/{result['id']}/payload")
+    responses = [await idle.client.get(f"/v1/items/{result['id']}/payload") for result in results]
 
-    assert await response.read() == payload
-    assert response.headers["Content-Type"] == "application/json"
+    assert [await response.read() for response in responses] == PAYLOADS
+    assert {response.headers["Content-Type"] for response in responses} == {"application/json"}
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"x",
-        b"{}",
-        b"[]",
-        b'{"payload": }',
-        b'{"payload": 1',
-        b'{"payload": 1} x',
-        b'{"payload": NaN}',
-        b'{"payload": 01}',
-        b'{"payload": "\x80"}',
-        b'{"payload": "\xed\xa0\x80"}',
-        b'{"payload": "a\x00b"}',
-        rb'{"payload": "\ud800"}',
-        b'{"payload": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",
-        b'{"payload": 1, "priority": 11}',
-        b'{"payload": 1, "prioritty": 1}',
-        b'{"payload": 1, "\xff": 1}',
-        b'{"payload": 1, "idempotency_key": "a b"}',
-        b'{"payload": 1, "delay_seconds": 1e999}',
-        b'{"payload": 1, "not_before": "tomorrow"}',
-        b'\xef\xbb\xbf{"payload": 1}',
-        '{"payload": 1}'.encode("utf-16-be").replace(b"\n", b""),
-    ],
-)
-async def test_bad_line_is_told_by_its_number_and_costs_only_itself(
-    idle: Edge, line: bytes
-) -> None:
+async def test_bad_line_is_told_by_its_number_and_costs_only_itself(idle: Edge) -> None:
     """The good lines around it are kept."""
-    results = await results_of(idle, GOOD, line, GOOD)
+    mixed = [line for bad in BAD_LINES for line in (GOOD, bad)]
 
-    assert lines_with(results, "id") == [1, 3]
-    assert lines_with(results, "problem") == [2]
-    problem = results[1]["problem"]
-    assert (problem["status"], problem["code"]) == (400, "invalid_request")
-    assert problem["field"]
+    results = await results_of(idle, *mixed)
+
+    problems = {mixed[result["line"] - 1]: result["problem"] for result in results[1::2]}
+    codes = {line: (problem["status"], problem["code"]) for line, problem in problems.items()}
+    assert lines_with(results, "id") == [*range(1, len(mixed) + 1, 2)]
+    assert codes == dict.fromkeys(BAD_LINES, (400, "invalid_request"))
+    assert all(problem["field"] for problem in problems.values())
 
 
 async def test_blank_lines_are_skipped_and_counted(idle: Edge) -> None:

@@ -69,16 +69,16 @@ def read_line(**named: Any) -> Options:
     return line_options(msgspec.json.decode(text, type=BatchLine), NOW)
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [(name, text) for name, texts in MALFORMED.items() for text in texts]
-)
-async def test_malformed_option_is_refused_by_name(wire: Wire, name: str, text: str) -> None:
+@pytest.mark.parametrize("name", MALFORMED)
+async def test_malformed_option_is_refused_by_name(wire: Wire, name: str) -> None:
     """400 names the header; nothing is stored, and the connection goes on."""
-    answer = await wire.send(post(b"x", f"{name}: {text}")).answer()
+    refused = {}
 
-    assert answer.status == 400
-    assert answer.problem["code"] == "invalid_request"
-    assert answer.problem["field"] == name
+    for text in MALFORMED[name]:
+        answer = await wire.send(post(b"x", f"{name}: {text}")).answer()
+        refused[text] = (answer.status, answer.problem["code"], answer.problem["field"])
+
+    assert refused == dict.fromkeys(MALFORMED[name], (400, "invalid_request", name))
     assert (await wire.send(post(b"x")).answer()).status == 202
 
 

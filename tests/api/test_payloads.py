@@ -80,30 +80,35 @@ TYPES = [
     "multipart/form-data",
     "application/x-python-pickle",
     "*/*",
+    "a/b;c=d",
+    'multipart/x; boundary="--= "',
+    "no type at all",
 ]
 
 
-@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
-async def test_payload_comes_back_byte_for_byte(idle: Edge, body: bytes) -> None:
+async def test_payload_comes_back_byte_for_byte(idle: Edge) -> None:
     """Nothing parses a payload, so nothing can be wrong with it."""
-    receipt = await idle.submit(body, Content_Type="application/json")
+    kept: dict[str, tuple[bytes, str, int]] = {}
 
-    response = await idle.client.get(f"/v1/items/{receipt['id']}/payload")
+    for name, body in BODIES.items():
+        path = f"/v1/items/{(await idle.submit(body, Content_Type='application/json'))['id']}"
+        response = await idle.client.get(f"{path}/payload")
+        size = (await idle.get(path))["payload_bytes"]
+        kept[name] = (await response.read(), response.headers["Content-Type"], size)
 
-    assert await response.read() == body
-    assert response.headers["Content-Type"] == "application/json"
-    item = await idle.get(f"/v1/items/{receipt['id']}")
-    assert item["payload_bytes"] == len(body)
+    assert kept == {name: (body, "application/json", len(body)) for name, body in BODIES.items()}
 
 
-@pytest.mark.parametrize("content_type", TYPES)
-async def test_content_type_changes_nothing(idle: Edge, content_type: str) -> None:
+async def test_content_type_changes_nothing(idle: Edge) -> None:
     """Not even a charset that does not exist, or one that is a codec of its own."""
-    receipt = await idle.submit(b"\xff\x00", Content_Type=content_type)
+    kept: dict[str, tuple[str, bytes]] = {}
 
-    response = await idle.client.get(f"/v1/items/{receipt['id']}/payload")
+    for content_type in TYPES:
+        receipt = await idle.submit(b"\xff\x00", Content_Type=content_type)
+        response = await idle.client.get(f"/v1/items/{receipt['id']}/payload")
+        kept[content_type] = (response.headers["Content-Type"], await response.read())
 
-    assert await response.read() == b"\xff\x00"
+    assert kept == {content_type: (content_type, b"\xff\x00") for content_type in TYPES}
 
 
 async def test_handler_is_given_the_same_bytes(edge: Edge) -> None:

@@ -46,20 +46,6 @@ async def test_location_leads_to_the_item(idle: Edge) -> None:
     assert item["id"] == (await response.json())["id"]
 
 
-@pytest.mark.parametrize(
-    "sent",
-    ["text/plain; charset=latin-1", "a/b;c=d", 'multipart/x; boundary="--= "', "no type at all"],
-)
-async def test_content_type_is_kept_as_sent(idle: Edge, sent: str) -> None:
-    """Nobody reads, checks or tidies a payload's type."""
-    receipt = await idle.submit(b"\x00\xff", Content_Type=sent)
-
-    response = await idle.client.get(f"/v1/items/{receipt['id']}/payload")
-
-    assert response.headers["Content-Type"] == sent
-    assert await response.read() == b"\x00\xff"
-
-
 @pytest.mark.parametrize("fields", [(), ("Content-Type:",)])
 async def test_payload_without_a_type_is_bytes(idle: Edge, fields: tuple[str, ...]) -> None:
     """Without a content type, or with an empty one, it is application/octet-stream."""
