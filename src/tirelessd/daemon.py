@@ -19,16 +19,17 @@ from tirelessd.api.limits import Limits
 from tirelessd.api.listener import Listener
 from tirelessd.api.ops import build_ops_app
 from tirelessd.core.clock import Clock, SystemClock
-from tirelessd.core.events import Event
 from tirelessd.engine.engine import Engine
 from tirelessd.engine.handlers.base import Handler
 from tirelessd.engine.handlers.echo import EchoHandler
 from tirelessd.engine.handlers.http import HttpConfig, HttpHandler
 from tirelessd.engine.handlers.python import PythonHandler
+from tirelessd.observe.dispatch import fan_out
 from tirelessd.observe.event_log import EventLog
 from tirelessd.observe.logs import Logs
 from tirelessd.observe.metrics import About, Metrics
 from tirelessd.observe.scrape import ScrapeHandler
+from tirelessd.observe.unhandled import UnhandledErrors
 from tirelessd.settings import (
     AuthSettings,
     EchoHandlerSettings,
@@ -59,7 +60,9 @@ class Daemon:
             clock=clock,
             tally=self._metrics.line_tally,
         )
-        self._event_log = EventLog(self._logs)
+        # The counters first: a log line that fails is counted too.
+        self._emit = fan_out([self._metrics, EventLog(self._logs)])
+        self._unhandled = UnhandledErrors(self._emit)
         self._store = SqliteStore(settings.store_path, clock=clock, emit=self._emit)
         self._engine = self._make_engine(clock)
         self._scrape = ScrapeHandler(self._metrics.registry, self._read_gauges)
@@ -68,11 +71,6 @@ class Daemon:
         self._stopping = asyncio.Event()
 
     # --- building ------------------------------------------------------------
-
-    def _emit(self, event: Event) -> None:
-        """Show an event to every observer, the counters first."""
-        self._metrics(event)
-        self._event_log(event)
 
     def _make_metrics(self, clock: Clock) -> Metrics:
         return Metrics(
@@ -141,12 +139,14 @@ class Daemon:
         """Live until a signal; the exit code. Raises `StartError` when it cannot start."""
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         self._logs.install()
+        self._unhandled.install(asyncio.get_running_loop())
         try:
             self._take_signals()
             await self.start()
             await self._stopping.wait()
             return await self.stop()
         finally:
+            self._unhandled.uninstall()
             self._logs.close()
 
     async def start(self) -> None:
