@@ -102,7 +102,7 @@ async def test_both_formats_say_the_same(client: Client) -> None:
     """OpenMetrics is valid by its own strict parser, and has the same samples as the text."""
     text = samples_of(parse_text(await scrape(client, "text/plain")))
     openmetrics = samples_of(
-        parse_openmetrics(await scrape(client, OPENMETRICS))  # type: ignore[no-untyped-call]
+        parse_openmetrics(await scrape(client, OPENMETRICS))
     )
 
     own = {key for key in text if key[0].startswith("tirelessd_")}

@@ -85,7 +85,7 @@ class Metrics:
     ) -> None:
         # Both look at the process as a whole, so they come before anything is made.
         refuse_multiprocess_mode()
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         families = Families(self.registry, buckets or Buckets())
         names = [queue.name for queue in queues]

@@ -80,7 +80,7 @@ class Distribution(Series):
 
 def bound_text(bound: float) -> str:
     """A bound as the library writes it."""
-    text: str = floatToGoString(bound)  # type: ignore[no-untyped-call]
+    text: str = floatToGoString(bound)
     return text
 
 
