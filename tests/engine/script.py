@@ -166,7 +166,7 @@ class House:
         self.engine.begin_drain()
         counts = await self.engine.drain(drain_seconds)
         await self.crash()
-        return dict(counts)
+        return {str(fate): count for fate, count in counts.items()}
 
     async def submit(self, payload: bytes, queue: str = "work", **options: Any) -> str:
         """Have an item accepted; its id."""
