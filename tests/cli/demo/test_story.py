@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -12,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from tirelessd.cli.demo import predictions
+from tirelessd.cli.demo.predictions import Tally
 from tirelessd.cli.demo.process import DemoFailed, running_daemon
-from tirelessd.cli.demo.story import Plan, configuration
+from tirelessd.cli.demo.story import CAP_SECONDS, MAX_ATTEMPTS, Plan, configuration, run_demo
 from tirelessd.settings import parse
 
 ROOT = Path(__file__).parents[3]
@@ -187,3 +191,39 @@ async def test_daemon_that_does_not_start_is_told(folder: Path) -> None:
     with pytest.raises(DemoFailed, match="the daemon did not start: tirelessd: slots: unknown"):
         async with running_daemon(folder, {"slots": 3}):
             raise AssertionError("it must not come this far")
+
+
+def in_process(plan: Plan) -> tuple[int, str]:
+    """Run a demo in this process; gives its exit code and what it printed."""
+    console = Console(file=io.StringIO(), soft_wrap=True, highlight=False)
+    code = run_demo(plan, console)
+    return code, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_disagreement_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the server counted something else than the daemon, the demo says what, and fails."""
+    monkeypatch.setattr(Tally, "successes", property(lambda _: 4))
+
+    code, output = in_process(Plan(items=3, failure_rate=0))
+
+    assert code == 1
+    assert output.endswith("\nThey disagree on: attempts that succeeded.\n")
+
+
+def test_endless_item_ends_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When an item does not end in time, the demo fails with how far it came."""
+    monkeypatch.setattr(predictions, "SHORTEST_SECONDS", 30.0)
+    monkeypatch.setattr(Plan, "patience_seconds", property(lambda _: 0.1))
+
+    with pytest.raises(DemoFailed, match=r"succeeded +0 .* the rest of 1 items did not end"):
+        in_process(Plan(items=1, failure_rate=0))
+
+
+@pytest.mark.parametrize(("items", "slots"), [(1, 1), (100, 20), (10_000, 1_000), (101, 20)])
+def test_patience_outlasts_the_work(items: int, slots: int) -> None:
+    """The demo waits longer than all attempts of all items can take."""
+    plan = Plan(items=items, slots=slots)
+
+    longest = MAX_ATTEMPTS * -(-items // slots) * predictions.LONGEST_SECONDS
+
+    assert plan.patience_seconds > longest + MAX_ATTEMPTS * CAP_SECONDS

@@ -85,7 +85,7 @@ def test_lost_item_is_found(tally: Tally) -> None:
     """An item that was answered 202 and never reached the server is a disagreement."""
     entries = compare(4, Counters(EXPOSITION), [LETTER], tally)
 
-    assert [entry.what for entry in entries if not entry.agrees] == ["items answered 202 / seen"]
+    assert [entry.what for entry in entries if not entry.agrees] == ["items answered with 202"]
 
 
 def test_agreement_is_said(console: Console) -> None:

@@ -90,8 +90,8 @@ class PredictionServer:
         """Listen on a free port of loopback while the context lasts."""
         app = web.Application()
         app.router.add_post("/predict", self._predict)
-        # Whoever interrupts the demo does not want to wait for predictions nobody will read.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        # At the end nobody reads what is still being predicted; a timeout of 0 would mean none.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await runner.setup()
         try:
             site = web.TCPSite(runner, "127.0.0.1", 0)

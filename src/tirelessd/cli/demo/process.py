@@ -46,17 +46,17 @@ async def running_daemon(folder: Path, config: Mapping[str, Any]) -> AsyncIterat
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=stream,
-            env=_own_environment(),
+            env=own_environment(),
             # A Ctrl-C is ours alone: the daemon is to be stopped after its last question.
             start_new_session=True,
         )
     try:
         yield await _addresses(process, log)
     finally:
-        await _stop(process)
+        await end_process(process)
 
 
-def _own_environment() -> dict[str, str]:
+def own_environment() -> dict[str, str]:
     """The environment without variables that would change the daemon's settings."""
     return {name: text for name, text in os.environ.items() if not name.startswith("TIRELESSD_")}
 
@@ -67,7 +67,7 @@ async def _addresses(process: asyncio.subprocess.Process, log: Path) -> Addresse
     try:
         async with asyncio.timeout(START_SECONDS):
             while True:
-                opened = _opened_listeners(log)
+                opened = opened_listeners(log)
                 if len(opened) == len(Addresses.__struct_fields__):
                     return Addresses(**opened)
                 if process.returncode is not None:
@@ -78,7 +78,8 @@ async def _addresses(process: asyncio.subprocess.Process, log: Path) -> Addresse
     raise DemoFailed(f"the daemon did not start: {_last_line(log) or 'it said nothing'}")
 
 
-def _opened_listeners(log: Path) -> dict[str, str]:
+def opened_listeners(log: Path) -> dict[str, str]:
+    """The listeners that the log tells of, name to URL; lines of any other kind are passed over."""
     opened = {}
     for line in log.read_bytes().splitlines():
         try:
@@ -94,7 +95,8 @@ def _last_line(log: Path) -> str:
     return log.read_text(errors="replace").strip().rpartition("\n")[2]
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def end_process(process: asyncio.subprocess.Process) -> None:
+    """Ask the process to end, and kill it after `STOP_SECONDS`, or at once when cancelled."""
     if process.returncode is not None:
         return
     try:

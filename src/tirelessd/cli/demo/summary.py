@@ -38,7 +38,7 @@ def compare(
     retried = counters.total("items_completed", outcome="succeeded", retried="true")
     unpredicted = len(tally.calls) - len(tally.predicted)
     return [
-        Entry("items answered 202 / seen", accepted, len(tally.calls)),
+        Entry("items answered with 202", accepted, len(tally.calls)),
         Entry("items accepted", counters.total("items_accepted"), len(tally.calls)),
         Entry(
             "attempts that succeeded",
