@@ -145,18 +145,27 @@ def _body_schema(route: Route) -> dict[str, Any]:
     if route.body.shape is None:
         return {}
     reference = {"$ref": REF.format(name=route.body.shape.__name__), **route.body.rules}
-    return {"schema": {"type": "array", "items": reference} if route.body.is_lines else reference}
+    if route.body.is_lines:
+        return {"schema": {"type": "array", "items": reference, "minItems": 1}}
+    return {"schema": reference}
 
 
 def _reply(route: Route) -> dict[str, Any]:
     reply = route.reply
-    content = (
+    content: dict[str, Any] = (
         {"*/*": {}}
         if reply.shape is None
         else {"application/json": {"schema": {"$ref": REF.format(name=reply.shape.__name__)}}}
     )
-    headers = {name: RESPONSE_HEADERS[name] for name in reply.headers}
-    return {"description": reply.description, "content": content, "headers": headers}
+    said: dict[str, Any] = {"description": reply.description, "content": content}
+    if reply.headers:
+        said["headers"] = {name: RESPONSE_HEADERS[name] for name in reply.headers}
+    if reply.links:
+        said["links"] = {
+            name: {"operationId": name, "parameters": {"id": "$response.body#/id"}}
+            for name in reply.links
+        }
+    return said
 
 
 def _problems(route: Route) -> dict[str, Any]:

@@ -37,12 +37,16 @@ class RequestBody(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """The answer when all is well: `shape` None stands for bytes as they were stored."""
+    """The answer when all is well: `shape` None stands for bytes as they were stored.
+
+    `links` are the calls, by the names of their handlers, that take the `id` in the answer.
+    """
 
     status: int
     description: str
     shape: Any = None
     headers: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,9 +99,12 @@ _REDRIVE_BODY: Final = RequestBody(
     dead_letters.RedriveRequest,
     rules={
         "oneOf": [
-            {"required": ["ids"], "properties": {"all": {"const": False}}},
-            {"required": ["filter"], "properties": {"all": {"const": False}}},
-            {"required": ["all"], "properties": {"all": {"const": True}}},
+            {"required": ["ids"], "properties": {"filter": False, "all": {"const": False}}},
+            {"required": ["filter"], "properties": {"ids": False, "all": {"const": False}}},
+            {
+                "required": ["all"],
+                "properties": {"ids": False, "filter": False, "all": {"const": True}},
+            },
         ],
     },
     is_required=True,
@@ -122,6 +129,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             "Stored durably, or stored before under the same idempotency key.",
             shapes.Receipt,
             ("Location", "Idempotency-Replayed"),
+            ("get_item", "get_payload", "get_result", "cancel_item"),
         ),
         problems=(*_SUBMIT_PROBLEMS, "idempotency_key_reused"),
         is_submit=True,
