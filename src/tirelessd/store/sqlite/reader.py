@@ -12,6 +12,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 import apsw
 
 from tirelessd.core.clock import Clock
+from tirelessd.core.errors import StoreUnavailable
 from tirelessd.store.sqlite.connection import open_reader
 from tirelessd.store.sqlite.faults import is_handle_sound, store_error
 
@@ -31,6 +32,7 @@ class Reader:
         self._read_seconds = read_seconds
         self._executor = ThreadPoolExecutor(1, "tirelessd-reader")
         self._db: apsw.Connection | None = None
+        self._is_closed = False
 
     async def run(
         self,
@@ -43,11 +45,14 @@ class Reader:
 
         A caller that is cancelled leaves the read running to its end.
         """
+        if self._is_closed:
+            raise StoreUnavailable("the store is closed")
         job = partial(self._read, lambda db: read(db, *args, **kwargs))
         return await asyncio.get_running_loop().run_in_executor(self._executor, job)
 
     async def close(self) -> None:
         """Finish the reads that wait, then let go of the file."""
+        self._is_closed = True
         await asyncio.get_running_loop().run_in_executor(self._executor, self._discard)
         self._executor.shutdown(wait=False)
 

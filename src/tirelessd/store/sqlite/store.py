@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -13,7 +12,7 @@ import apsw
 
 from tirelessd.core.clock import Clock, SteadyClock
 from tirelessd.core.decision import Settlement
-from tirelessd.core.errors import StartError, StoreUnavailable
+from tirelessd.core.errors import StoreUnavailable
 from tirelessd.core.events import Emit, StoreOperationFinished
 from tirelessd.core.item import (
     Body,
@@ -41,11 +40,10 @@ from tirelessd.store.base import (
     Snapshot,
     Store,
 )
-from tirelessd.store.commit import Batch, Committer, kind_of
+from tirelessd.store.commit import Operation, kind_of
 from tirelessd.store.sqlite import reads
 from tirelessd.store.sqlite.accept import Enqueue, find_keys
 from tirelessd.store.sqlite.claim import ClaimDue, Reclaim
-from tirelessd.store.sqlite.connection import prepare
 from tirelessd.store.sqlite.lock import LockFile
 from tirelessd.store.sqlite.old import find_old
 from tirelessd.store.sqlite.pauses import ChangePause
@@ -53,17 +51,13 @@ from tirelessd.store.sqlite.reader import Reader
 from tirelessd.store.sqlite.settle import Release, Renew, Settle
 from tirelessd.store.sqlite.snapshot import snapshot
 from tirelessd.store.sqlite.steps import Probe
+from tirelessd.store.sqlite.thread import WriterThread
 from tirelessd.store.sqlite.upkeep import Cancel, ChangeDead, DeleteDead, Expire, Purge, Redrive
-from tirelessd.store.sqlite.writer import Writer
 
 # What a caller waits at most for somebody else's write lock.
 BUSY_SECONDS: Final = 0.4
-# What gathers behind a commit that hangs is refused after so long.
-PATIENCE_SECONDS: Final = 1.0
 # The longest a single read may take; a count of a million items takes a fraction of a second.
 READ_SECONDS: Final = 5.0
-# With commits behind it and none for so long, the log is copied and started over.
-TIDY_SECONDS: Final = 2.0
 # Rows that a purge deletes in one commit, so that others wait only a few milliseconds for it.
 PURGE_ROWS: Final = 500
 
@@ -96,13 +90,14 @@ class SqliteStore(Store):
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self.label = str(path)
-        self._path = Path(path).resolve()
+        self._path = path.resolve()
         self._clock = clock
+        self._time = SteadyClock(clock)
         self._emit = emit
         self._busy_seconds = busy_seconds
-        self._read_seconds = read_seconds
         self._lock = LockFile(self._path)
-        self._is_open = False
+        self._reader = Reader(self._path, clock, busy_seconds, read_seconds)
+        self._writer: WriterThread | None = None
 
     @property
     def sqlite_version(self) -> str:
@@ -113,39 +108,28 @@ class SqliteStore(Store):
         """Take the lock, then make, check and migrate the file; raises `StartError`."""
         self._lock.acquire()
         self._time = SteadyClock(self._clock)
-        self._loop = asyncio.get_running_loop()
-        self._writer = Writer(self._path, self._clock, self._busy_seconds)
-        self._reader = Reader(self._path, self._clock, self._busy_seconds, self._read_seconds)
-        self._writing = ThreadPoolExecutor(1, "tirelessd-writer")
-        self._committer = Committer(
-            self._start, self._time.now, self._clock, self._emit, PATIENCE_SECONDS
+        self._writer = WriterThread(
+            self._path, self._clock, self._time, self._emit, self._busy_seconds
         )
-        self._tidying: asyncio.TimerHandle | None = None
-        self._is_open = True
         try:
-            await self._loop.run_in_executor(self._writing, self._open_writer)
+            await self._writer.open()
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file and the lock; idempotent."""
-        if not self._is_open:
-            return
-        self._is_open = False
-        await self._committer.close()
-        if self._tidying is not None:
-            self._tidying.cancel()
-        await self._reader.close()
-        await self._loop.run_in_executor(self._writing, self._writer.close)
-        self._writing.shutdown(wait=False)
-        self._lock.release()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await self._reader.close()
+            await writer.close()
+            self._lock.release()
 
     async def enqueue(
         self, items: Sequence[NewItem], hand_off: HandOff | None = None
     ) -> Sequence[Enqueued]:
         """Accept items; what is handed off was leased in the same commit."""
-        return await self._committer.submit(Enqueue(items, hand_off)) if items else ()
+        return await self._write(Enqueue(items, hand_off)) if items else ()
 
     async def find_keys(self, items: Sequence[NewItem]) -> Sequence[Replayed | Conflicting | None]:
         """Look keys up; an expired one is not known."""
@@ -161,29 +145,29 @@ class SqliteStore(Store):
         self, queue: str, limit: int, lease_seconds: float, *, recovered: int = 0
     ) -> Claimed:
         """Lease due items; `lease_seconds` does not matter here."""
-        return await self._committer.submit(ClaimDue(queue, limit, recovered))
+        return await self._write(ClaimDue(queue, limit, recovered))
 
     async def renew(self, leases: Sequence[Lease], lease_seconds: float) -> Sequence[bool]:
         """Tell which leases hold; a lease lasts as long as its process."""
-        return await self._committer.submit(Renew(leases)) if leases else ()
+        return await self._write(Renew(leases)) if leases else ()
 
     async def settle(
         self, settlements: Sequence[Settlement], lease_seconds: float = 30.0
     ) -> Sequence[Settled]:
         """Write decisions, and claim for the slots that they free."""
-        return await self._committer.submit(Settle(settlements)) if settlements else ()
+        return await self._write(Settle(settlements)) if settlements else ()
 
     async def release(self, leases: Sequence[Lease]) -> Sequence[bool]:
         """Hand unfinished items back."""
-        return await self._committer.submit(Release(leases)) if leases else ()
+        return await self._write(Release(leases)) if leases else ()
 
     async def reclaim(self, limit: int, lease_seconds: float) -> Sequence[Claim]:
         """Take over what another start of the process left leased, however recently."""
-        return await self._committer.submit(Reclaim(limit))
+        return await self._write(Reclaim(limit))
 
     async def expire(self, limit: int) -> Sequence[Expired]:
         """End overdue items, the longest overdue first."""
-        return await self._committer.submit(Expire(limit))
+        return await self._write(Expire(limit))
 
     async def get(self, item_id: str) -> ItemRecord | None:
         """The item with its history."""
@@ -233,7 +217,7 @@ class SqliteStore(Store):
 
     async def cancel(self, item_id: str) -> Cancelled:
         """End a queued item."""
-        return await self._committer.submit(Cancel(item_id))
+        return await self._write(Cancel(item_id))
 
     async def purge(self, queues: Sequence[QueueConfig], limit: int) -> Mapping[str, int]:
         """Delete old items and at most as many old keys, in commits of few rows.
@@ -243,7 +227,7 @@ class SqliteStore(Store):
         counts: Counter[str] = Counter()
         for rows in (min(PURGE_ROWS, limit - start) for start in range(0, limit, PURGE_ROWS)):
             old = await self._read("find_old", find_old, self._time.now(), queues, rows)
-            purged = await self._committer.submit(Purge(old, rows))
+            purged = await self._write(Purge(old, rows))
             counts.update(purged)
             if sum(purged.values()) < rows:
                 break
@@ -251,11 +235,11 @@ class SqliteStore(Store):
 
     async def pause(self, queue: str, expires_in_seconds: float | None) -> None:
         """Stop claims and hand-offs of a queue."""
-        await self._committer.submit(ChangePause(queue, is_paused=True, seconds=expires_in_seconds))
+        await self._write(ChangePause(queue, is_paused=True, seconds=expires_in_seconds))
 
     async def resume(self, queue: str) -> None:
         """End a pause."""
-        await self._committer.submit(ChangePause(queue, is_paused=False))
+        await self._write(ChangePause(queue, is_paused=False))
 
     async def pauses(self) -> Sequence[Pause]:
         """The pauses in force."""
@@ -267,14 +251,19 @@ class SqliteStore(Store):
 
     async def probe(self) -> None:
         """Commit a number and nothing else."""
-        await self._committer.submit(Probe())
+        await self._write(Probe())
+
+    def _write(self, operation: Operation[T]) -> asyncio.Future[T]:
+        if self._writer is None:
+            raise StoreUnavailable("the store is closed")
+        return self._writer.submit(operation)
 
     async def _change_dead(
         self, kind: type[ChangeDead], selection: Selection, limit: int, *, dry_run: bool
     ) -> Changed:
         if dry_run:
             return await self._read(kind.verb, reads.count_dead, selection, limit)
-        counts = await self._committer.submit(kind(selection, limit))
+        counts = await self._write(kind(selection, limit))
         left = await self._read("list", reads.count_dead, selection, 0)
         return Changed(counts, left.remaining)
 
@@ -296,29 +285,3 @@ class SqliteStore(Store):
         finally:
             duration = self._clock.monotonic() - started_at
             self._emit(StoreOperationFinished(verb, duration, kind_of(failure)))
-
-    def _open_writer(self) -> None:
-        prepare(self._path, self._busy_seconds, self._clock.monotonic)
-        try:
-            self._writer.open()
-        except (apsw.Error, StoreUnavailable) as error:
-            raise StartError(f"{self._path}: {error}") from error
-
-    def _start(self, batch: Batch) -> None:
-        """Write a batch in the writer's thread; the loop hears of it before any checkpoint."""
-        self._writing.submit(self._write, batch)
-
-    def _write(self, batch: Batch) -> None:
-        self._writer.write(batch)
-        self._loop.call_soon_threadsafe(self._finish, batch)
-        self._writer.checkpoint()
-
-    def _finish(self, batch: Batch) -> None:
-        self._committer.finish(batch)
-        if self._tidying is not None:
-            self._tidying.cancel()
-        if self._is_open:
-            self._tidying = self._loop.call_later(TIDY_SECONDS, self._tidy)
-
-    def _tidy(self) -> None:
-        self._writing.submit(self._writer.tidy)

@@ -1,0 +1,83 @@
+"""The writer's thread, and the loop's side of it: batches in, answers out, quiet moments used."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+from tirelessd.core.clock import Clock, SteadyClock
+from tirelessd.core.errors import StartError, StoreUnavailable
+from tirelessd.core.events import Emit
+from tirelessd.store.commit import Batch, Committer, Operation
+from tirelessd.store.sqlite.connection import prepare
+from tirelessd.store.sqlite.writer import Writer
+
+# What gathers behind a commit that hangs is refused after so long.
+PATIENCE_SECONDS: Final = 1.0
+# With nothing written for so long, the log is copied into the database.
+TIDY_SECONDS: Final = 2.0
+
+T = TypeVar("T")
+
+
+class WriterThread:
+    """Hands batches to the one thread that writes, and answers in the loop's thread.
+
+    Not the loop's default executor: name resolution shares that, and a slow disk must not stop it.
+    """
+
+    def __init__(
+        self, path: Path, clock: Clock, time: SteadyClock, emit: Emit, busy_seconds: float
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._busy_seconds = busy_seconds
+        self._loop = asyncio.get_running_loop()
+        self._executor = ThreadPoolExecutor(1, "tirelessd-writer")
+        self._writer = Writer(path, clock, busy_seconds)
+        self._committer = Committer(self._start, time.now, clock, emit, PATIENCE_SECONDS)
+        self._tidying: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Make, check and migrate the file, and open it for writing; raises `StartError`."""
+        await self._loop.run_in_executor(self._executor, self._open)
+
+    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+        """Queue a write for the next commit."""
+        return self._committer.submit(operation)
+
+    async def close(self) -> None:
+        """Write and answer what was handed in, then let go of the file."""
+        await self._committer.close()
+        if self._tidying is not None:
+            self._tidying.cancel()
+        await self._loop.run_in_executor(self._executor, self._writer.close)
+        self._executor.shutdown(wait=False)
+
+    def _open(self) -> None:
+        prepare(self._path, self._busy_seconds, self._clock.monotonic)
+        try:
+            self._writer.open()
+        except (apsw.Error, StoreUnavailable) as error:
+            raise StartError(f"{self._path}: {error}") from error
+
+    def _start(self, batch: Batch) -> None:
+        self._executor.submit(self._write, batch)
+
+    def _write(self, batch: Batch) -> None:
+        self._writer.write(batch)
+        self._loop.call_soon_threadsafe(self._finish, batch)
+        self._writer.checkpoint()  # after the answer: nobody waits for it but the next commit
+
+    def _finish(self, batch: Batch) -> None:
+        if self._tidying is not None:
+            self._tidying.cancel()
+        self._tidying = self._loop.call_later(TIDY_SECONDS, self._tidy)
+        self._committer.finish(batch)
+
+    def _tidy(self) -> None:
+        self._executor.submit(self._writer.tidy)
