@@ -19,6 +19,7 @@ from tirelessd.api.limits import Limits
 from tirelessd.api.listener import Listener
 from tirelessd.api.ops import build_ops_app
 from tirelessd.core.clock import Clock, SystemClock
+from tirelessd.core.errors import StartError
 from tirelessd.engine.engine import Engine
 from tirelessd.engine.handlers.base import Handler
 from tirelessd.engine.handlers.echo import EchoHandler
@@ -154,12 +155,18 @@ class Daemon:
         try:
             # The probes answer while a large store is being opened: starting, not dead.
             await self._ops.start()
-            await self._store.open()
+            await self._open_store()
             await self._engine.start()
             await self._api.start()
         except BaseException:
             await self._close()
             raise
+
+    async def _open_store(self) -> None:
+        try:
+            await self._store.open()
+        except StartError as error:
+            raise StartError(f"store: {error}") from None
 
     async def stop(self) -> int:
         """Drain and close everything; 1 when an attempt had to be abandoned, else 0."""

@@ -101,7 +101,7 @@ def demo(
     # Only here, for the same reason as above.
     from rich.console import Console  # noqa: PLC0415
 
-    from tirelessd.cli.demo.story import Plan, run_demo  # noqa: PLC0415
+    from tirelessd.cli.demonstration.story import Plan, run_demo  # noqa: PLC0415
 
     plan = Plan(items, slots, failure_rate, seed, is_kept)
     return run_demo(plan, Console(highlight=False, soft_wrap=True))

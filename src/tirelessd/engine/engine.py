@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from tirelessd.core.clock import Clock
+from tirelessd.core.errors import StartError
 from tirelessd.core.events import (
     DrainResult,
     Emit,
@@ -133,8 +134,11 @@ class Engine:
 
     async def start(self) -> None:
         """Open the handlers, learn what the store holds, obey its pauses, start every loop."""
-        for handler in self._handlers.values():
-            await handler.open()
+        for name, handler in self._handlers.items():
+            try:
+                await handler.open()
+            except StartError as error:
+                raise StartError(f"queues.{name}.handler: {error}") from None
         # Before anybody can submit: places are counted from what the store already holds.
         taken = await self._snapshots.fresh()
         self._capacity.start_from(taken.snapshot.queues)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -34,11 +35,12 @@ class StoreWatch:
         self._up = asyncio.Event()
         self._up.set()
         self._down_since = 0.0
+        self._unwritten = 0
         self.problem: str | None = None
 
     @property
     def is_up(self) -> bool:
-        """Whether the last write went well."""
+        """Whether writes go well, and no outcome is left to be written."""
         return self.problem is None
 
     def failed(self, error: StoreError) -> None:
@@ -51,13 +53,25 @@ class StoreWatch:
         self._up.clear()
 
     def worked(self) -> None:
-        """A write went well."""
-        if self.problem is not None:
+        """A write went well; the outage is over unless an outcome still waits for its own."""
+        # A probe or a submission may fit where outcomes do not: claiming more would add to them.
+        if self.problem is not None and not self._unwritten:
             self.problem = None
             down_seconds = asyncio.get_running_loop().time() - self._down_since
             self._emit(StoreHealed(down_seconds))
             self._up.set()
 
+    @contextmanager
+    def owing(self) -> Iterator[None]:
+        """While inside, an outcome waits to be written, and the store does not count as working."""
+        self._unwritten += 1
+        try:
+            yield
+        finally:
+            self._unwritten -= 1
+
     async def wait_up(self) -> None:
         """Return once the store works."""
-        await self._up.wait()
+        # Looked at again: it may have failed anew between the event and this task's turn.
+        while not self.is_up:
+            await self._up.wait()

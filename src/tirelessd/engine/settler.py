@@ -98,7 +98,8 @@ class Settler:
             wait=tenacity.wait_random_exponential(RETRY_INITIAL_SECONDS, RETRY_CAP_SECONDS),
             before_sleep=self._report,
         )
-        answer: T = await retrying(write, *args, **kwargs)
+        with self._watch.owing():
+            answer: T = await retrying(write, *args, **kwargs)
         self._watch.worked()
         return answer
 

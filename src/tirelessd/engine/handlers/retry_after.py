@@ -20,20 +20,12 @@ def seconds_asked(retry_after: str | None, date: str | None, now: float) -> floa
     """
     text = (retry_after or "").strip()
     if text.isascii() and text.isdigit():
-        return _delta_seconds(text)
+        return min(float(text), LONGEST_SECONDS)
     until = _epoch_seconds(text)
     if until is None:
         return None
     seconds = until - _answered_at(date, now)
     return min(seconds, LONGEST_SECONDS) if seconds > 0 else None
-
-
-def _delta_seconds(digits: str) -> float:
-    significant = digits.lstrip("0")
-    # Python refuses to convert thousands of digits, so the length decides first.
-    if len(significant) > 10:
-        return LONGEST_SECONDS
-    return min(float(significant or "0"), LONGEST_SECONDS)
 
 
 def _answered_at(date: str | None, now: float) -> float:

@@ -7,10 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
-from tirelessd.cli.demo.client import Counters, DeadLetter
-from tirelessd.cli.demo.display import Standing
-from tirelessd.cli.demo.predictions import Call, Tally
-from tirelessd.cli.demo.summary import Entry, audit, compare, tell
+from tirelessd.cli.demonstration.client import Counters, DeadLetter
+from tirelessd.cli.demonstration.display import Standing
+from tirelessd.cli.demonstration.predictions import Call, Tally
+from tirelessd.cli.demonstration.summary import Entry, audit, compare, tell
 
 LETTER = DeadLetter(item=3, id="0193", attempts=2, last_error="HTTP 500: [no] model")
 

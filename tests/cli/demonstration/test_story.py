@@ -15,10 +15,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tirelessd.cli.demo import predictions
-from tirelessd.cli.demo.predictions import Tally
-from tirelessd.cli.demo.process import DemoFailed, running_daemon
-from tirelessd.cli.demo.story import CAP_SECONDS, MAX_ATTEMPTS, Plan, configuration, run_demo
+from tirelessd.cli.demonstration import predictions
+from tirelessd.cli.demonstration.predictions import Tally
+from tirelessd.cli.demonstration.process import DemoFailed, running_daemon
+from tirelessd.cli.demonstration.story import (
+    CAP_SECONDS,
+    MAX_ATTEMPTS,
+    Plan,
+    configuration,
+    run_demo,
+)
 from tirelessd.settings import parse
 
 ROOT = Path(__file__).parents[3]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tirelessd.cli.demo import predictions
-from tirelessd.cli.demo.predictions import HOPELESS_ITEM, Call, PredictionServer, Tally
+from tirelessd.cli.demonstration import predictions
+from tirelessd.cli.demonstration.predictions import HOPELESS_ITEM, Call, PredictionServer, Tally
 from tirelessd.core.clock import SystemClock
 
 

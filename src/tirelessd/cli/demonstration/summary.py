@@ -8,9 +8,9 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from tirelessd.cli.demo.client import Counters, DeadLetter
-from tirelessd.cli.demo.display import Standing
-from tirelessd.cli.demo.predictions import Tally
+from tirelessd.cli.demonstration.client import Counters, DeadLetter
+from tirelessd.cli.demonstration.display import Standing
+from tirelessd.cli.demonstration.predictions import Tally
 
 
 class Entry(NamedTuple):

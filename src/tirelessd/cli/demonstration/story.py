@@ -15,11 +15,11 @@ import aiohttp
 import msgspec
 from rich.console import Console
 
-from tirelessd.cli.demo.client import QUEUE, Client
-from tirelessd.cli.demo.display import Show, Standing, progress
-from tirelessd.cli.demo.predictions import LONGEST_SECONDS, PredictionServer
-from tirelessd.cli.demo.process import Addresses, DemoFailed, running_daemon
-from tirelessd.cli.demo.summary import audit, compare, tell
+from tirelessd.cli.demonstration.client import QUEUE, Client
+from tirelessd.cli.demonstration.display import Show, Standing, progress
+from tirelessd.cli.demonstration.predictions import LONGEST_SECONDS, PredictionServer
+from tirelessd.cli.demonstration.process import Addresses, DemoFailed, running_daemon
+from tirelessd.cli.demonstration.summary import audit, compare, tell
 from tirelessd.core.clock import Clock, SystemClock
 
 MAX_ATTEMPTS: Final = 5

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from tirelessd.cli.demo.display import Standing, progress
+from tirelessd.cli.demonstration.display import Standing, progress
 
 
 def test_standing_reads_as_a_line() -> None:

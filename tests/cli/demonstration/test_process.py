@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tirelessd.cli.demo import process
-from tirelessd.cli.demo.process import DemoFailed, running_daemon
+from tirelessd.cli.demonstration import process
+from tirelessd.cli.demonstration.process import DemoFailed, running_daemon
 
 STUBBORN = """
 import signal, sys

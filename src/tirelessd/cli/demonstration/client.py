@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from tirelessd.cli.demo.process import Addresses, DemoFailed
+from tirelessd.cli.demonstration.process import Addresses, DemoFailed
 
 QUEUE: Final = "predictions"
 PAGE: Final = 1_000

@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 
 from tests.waiting import wait_until
-from tirelessd.cli.demo import client as demo_client
-from tirelessd.cli.demo.client import QUEUE, Client, Counters
-from tirelessd.cli.demo.process import DemoFailed, running_daemon
+from tirelessd.cli.demonstration import client as demo_client
+from tirelessd.cli.demonstration.client import QUEUE, Client, Counters
+from tirelessd.cli.demonstration.process import DemoFailed, running_daemon
 
 PATIENCE_SECONDS = 10.0
 NOBODY = "http://127.0.0.1:9/predict"
