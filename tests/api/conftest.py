@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import pytest
+import uvloop
 from pytest_aiohttp import AiohttpClient
 
 from tests.api.edge import Edge, ListenerServer, Wire
@@ -20,6 +22,17 @@ WORK = QueueConfig("work", slots=4, retry=FAST_RETRY, forward_headers=("x-tenant
 OTHER = QueueConfig("other", slots=1, retry=FAST_RETRY)
 # Small enough to be reached, large enough for every other test.
 LIMITS = Limits(body_bytes=65_536, batch_lines=3_000, batch_bytes=1_048_576, idle_seconds=30.0)
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the daemon runs on; what touches connections is tried on asyncio's own too."""
+    del config
+    daemons_own = {"uvloop": uvloop.new_event_loop}
+    if item.path.name == "test_listener.py":
+        return {**daemons_own, "asyncio": asyncio.new_event_loop}
+    return daemons_own
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 from aiohttp import ClientResponse, web
@@ -173,9 +173,7 @@ class Wire:
 
     def stop_reading(self) -> None:
         """Let what the other side sends pile up."""
-        transport = self._writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        cast("asyncio.ReadTransport", self._writer.transport).pause_reading()
 
     def close(self) -> None:
         """End the connection."""

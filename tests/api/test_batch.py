@@ -11,6 +11,7 @@ import pytest
 from tests.api.conftest import OTHER, WORK, MakeEdge
 from tests.api.edge import Edge, problem_in
 from tests.api.failing import failing
+from tirelessd.api.batch import SLICE_BYTES, slices
 from tirelessd.core.errors import CommitUnknown, StoreFull, StoreUnavailable
 from tirelessd.core.events import IntakeRequestFinished, ItemAccepted, ItemSucceeded
 
@@ -168,6 +169,16 @@ async def test_batch_of_many_slices_is_stored_whole(idle: Edge) -> None:
     assert [result["line"] for result in results] == [*range(1, 2_501)]
     assert len({result["id"] for result in results}) == 2_500
     assert len(idle.house.recorder.of(ItemAccepted)) == 2_500
+
+
+def test_slices_are_bounded_in_lines_and_bytes() -> None:
+    """A commit takes a thousand small lines, or a few large ones; a line is never split."""
+    small, large = [b"x"] * 1_001, [b"y" * (SLICE_BYTES // 2 + 1)] * 2
+
+    parts = [*slices([*small, b"", b" ", *large])]
+
+    assert [len(part) for part in parts] == [1_000, 2, 1]
+    assert [part[0][0] for part in parts] == [1, 1_001, 1_005]
 
 
 async def test_batch_runs_to_its_end(edge: Edge) -> None:

@@ -8,7 +8,7 @@ one commit; a bad line costs only itself, and a store that fails costs what it h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -42,6 +42,7 @@ from tirelessd.store.base import Accepted, Replayed
 BATCH_TYPE: Final = "application/x-ndjson"
 LINE_TYPE: Final = "application/json"
 SLICE_LINES: Final = 1_000
+SLICE_BYTES: Final = 4_194_304
 
 Refusal = Rejected | StoreError
 Outcome = Accepted | Replayed | Refusal
@@ -98,10 +99,8 @@ async def store_lines(
 ) -> Sequence[tuple[int, Outcome]]:
     """Store the lines slice by slice; what became of each that is not blank, by its number."""
     outcomes: list[tuple[int, Outcome]] = []
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     failure: StoreError | None = None
-    for first in range(0, len(numbered), SLICE_LINES):
-        part = numbered[first : first + SLICE_LINES]
+    for part in slices(lines):
         if failure is not None:
             # Of what was never handed to the store, nothing is unknown.
             outcomes += [(number, failure) for number, _ in part]
@@ -113,6 +112,25 @@ async def store_lines(
         # A slice of nothing but bad lines has not waited for anything yet: let others have a turn.
         await asyncio.sleep(0)
     return outcomes
+
+
+def slices(lines: Sequence[bytes]) -> Iterator[Sequence[tuple[int, bytes]]]:
+    """Lines that are not blank, with their numbers, as many at a time as one commit takes.
+
+    Bounded in bytes too, so that the loop is never held for long by reading large lines.
+    """
+    part: list[tuple[int, bytes]] = []
+    size_bytes = 0
+    for number, line in enumerate(lines, 1):
+        if not line or line.isspace():
+            continue
+        if len(part) == SLICE_LINES or (part and size_bytes + len(line) > SLICE_BYTES):
+            yield part
+            part, size_bytes = [], 0
+        part.append((number, line))
+        size_bytes += len(line)
+    if part:
+        yield part
 
 
 async def store_slice(

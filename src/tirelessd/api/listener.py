@@ -77,6 +77,15 @@ class Listener:
         self._roster = roster
         self._emit(ListenerOpened(self._name, self._url()))
 
+    def begin_leaving(self) -> None:
+        """Make every answer the last one of its connection, while new ones are still taken.
+
+        A client that keeps a connection would else send its next request into the closing one, and
+        never know whether it was read.
+        """
+        if self._roster is not None:
+            self._roster.is_leaving = True
+
     async def stop(self, seconds: float) -> None:
         """Take no more connections, answer what has begun, then close all.
 
@@ -86,7 +95,7 @@ class Listener:
         server, self._server = self._server, None
         if server is None or self._roster is None:
             return
-        self._roster.is_leaving = True
+        self.begin_leaving()
         await _settle()
         server.close()
         await _settle()
