@@ -84,6 +84,38 @@ async def test_result_is_cut_at_the_cap(size: int, kept: int) -> None:
     assert complete.result == body[:kept]
 
 
+async def test_answer_as_long_as_the_cap_is_read_to_its_end() -> None:
+    """A body that just fits is waited for to its end, so that its connection stays in use."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(CHUNKED + b"4\r\ndone\r\n")
+        await attempt_at(other.url)  # by then the handler has read that much
+        await exchange.send(b"0\r\n\r\n")
+
+    async with (
+        Upstream(status(200)) as other,
+        Upstream(answer) as upstream,
+        handler_for(upstream.url, response_bytes=4) as handler,
+    ):
+        results = [await handler.attempt(an_item(), a_context()) for _ in range(2)]
+
+    assert [complete.result for complete in results] == [b"done", b"done"]
+    assert upstream.connections == 1
+
+
+async def test_answer_that_is_complete_counts_though_its_connection_breaks() -> None:
+    """A RST behind the last byte of a measured body takes nothing away from it."""
+
+    async def answer(exchange: Exchange) -> None:
+        exchange.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+        exchange.reset()
+
+    async with Upstream(answer) as upstream:
+        complete = await attempt_at(upstream.url)
+
+    assert complete.result == b"done"
+
+
 async def test_endless_body_is_not_read() -> None:
     """Of a gigabyte only the beginning leaves the upstream; then its connection is dropped."""
     sent = 0

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import threading
 
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 
 from tests.engine.handlers.upstream import (
     OK,
@@ -24,6 +27,7 @@ from tests.engine.handlers.upstream import (
 )
 from tirelessd.core.errors import AttemptError
 from tirelessd.core.outcome import Reason
+from tirelessd.engine.handlers.network import network_failure
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 
@@ -71,6 +75,21 @@ async def test_unknown_host_is_a_connect_failure() -> None:
 
     assert failure.reason == Reason.CONNECT
     assert failure.detail.startswith(f"cannot resolve {host}: ")
+
+
+def test_connection_reset_before_it_came_about_is_no_matter_of_tls() -> None:
+    """A reset while connecting is a failed handshake only where there is one."""
+
+    def key(scheme: str) -> ConnectionKey:
+        is_tls = scheme == "https"
+        return ConnectionKey("models", 80, is_tls, is_tls, None, None, None)
+
+    reasons = [
+        network_failure(aiohttp.ClientConnectorError(key(scheme), ConnectionResetError())).reason
+        for scheme in ("http", "https")
+    ]
+
+    assert reasons == [Reason.CONNECT, Reason.TLS]
 
 
 async def test_connecting_is_bounded() -> None:
@@ -181,6 +200,35 @@ async def test_stale_kept_alive_connection_costs_one_attempt(ending: str) -> Non
     assert [request.body for request in upstream.requests] == [b"1", b"2", b"3"]
 
 
+async def test_answer_nobody_asked_for_is_never_the_next_items() -> None:
+    """What an upstream sends on an idle connection is not taken for the next item's result."""
+    may_babble, has_babbled = asyncio.Event(), asyncio.Event()
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(OK)
+        if exchange.request.body == b"1":
+            await may_babble.wait()
+            await exchange.send(OK.replace(b"done", b"fake"))
+            has_babbled.set()
+
+    async with (
+        Upstream(sending(OK)) as other,
+        Upstream(answer) as upstream,
+        handler_for(upstream.url) as handler,
+    ):
+        await handler.attempt(an_item(b"1"), a_context())
+        may_babble.set()
+        await has_babbled.wait()
+        await attempt_at(other.url)  # by then the loop has read the babble
+        with pytest.raises(AttemptError) as caught:
+            await handler.attempt(an_item(b"2"), a_context())
+        third = await handler.attempt(an_item(b"3"), a_context())
+
+    assert caught.value.reason == Reason.PROTOCOL
+    assert caught.value.detail == "an answer nobody had asked for lay on the kept-alive connection"
+    assert third.result == b"done"
+
+
 async def test_connection_closed_while_idle_is_replaced() -> None:
     """A connection that the upstream closed between two attempts costs nothing."""
     async with (
@@ -194,6 +242,22 @@ async def test_connection_closed_while_idle_is_replaced() -> None:
             await attempt_at(other.url)  # by then the loop has seen the connection end
 
     assert len(upstream.requests) == 3
+
+
+async def test_closed_handler_leaves_nothing_behind() -> None:
+    """With the handler its kept connections end, and so do its threads."""
+    before = set(threading.enumerate())
+
+    async with Upstream(sending(OK)) as upstream:
+        async with handler_for(upstream.url) as handler:
+            await asyncio.gather(*(handler.attempt(an_item(), a_context()) for _ in range(8)))
+            started = set(threading.enumerate()) - before
+        await upstream.wait_until(lambda: upstream.open_connections == 0)
+    for thread in started:
+        await asyncio.to_thread(thread.join, PATIENCE_SECONDS)
+
+    assert started
+    assert not any(thread.is_alive() for thread in started)
 
 
 async def test_upstream_that_answers_before_it_has_read_is_left_at_once() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import socket
 import ssl
 import warnings
 from datetime import UTC, datetime
@@ -161,6 +163,22 @@ async def test_broken_handshake_is_a_tls_failure(talk: Talk, words: str) -> None
     assert failure.reason == Reason.TLS
     assert failure.detail.startswith(f"TLS handshake with localhost:{upstream.port} failed: ")
     assert re.search(words, failure.detail), failure.detail
+
+
+async def test_tls_that_breaks_off_is_a_tls_failure(authority: trustme.CA, ca_file: str) -> None:
+    """Bytes that are no TLS, in the middle of it, are told from a connection that breaks."""
+
+    async def answer(exchange: Exchange) -> None:
+        wire: socket.socket = exchange.writer.get_extra_info("socket")
+        os.write(wire.fileno(), b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        await exchange.wait_gone()
+
+    tls = served_by(authority.issue_cert("localhost"))
+    async with Upstream(answer, tls=tls) as upstream:
+        failure = await failure_at(upstream.url, ca_file=ca_file)
+
+    assert failure.reason == Reason.TLS
+    assert failure.detail.startswith("TLS broke off: ")
 
 
 async def keep_silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:

@@ -450,8 +450,12 @@ async def test_task_left_behind_is_not_the_attempts_affair(opened: Opened) -> No
 
 def test_attempt_that_is_thrown_away_makes_no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the interpreter clears a suspended attempt away, it ends as coroutines do."""
+
+    async def handle(_item: Item, _context: Context) -> None:
+        await asyncio.Event().wait()
+
     module = ModuleType("shop_under_test")
-    vars(module)["handle"] = coroutine(lambda: None)
+    vars(module)["handle"] = handle
     monkeypatch.setitem(sys.modules, module.__name__, module)
     handler = PythonHandler("shop_under_test:handle", 1)
 

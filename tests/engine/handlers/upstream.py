@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import select
 import socket
 import ssl
 import struct
+import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -156,7 +159,10 @@ class Upstream:
 
 
 class DeafUpstream:
-    """A server for one connection that reads the head of a request, and never anything more."""
+    """A server for one connection that reads the head of a request, and never anything more.
+
+    It answers when the other side is stuck: the system takes no more from it.
+    """
 
     def __init__(self, answer: bytes = b"") -> None:
         self._answer = answer
@@ -179,12 +185,25 @@ class DeafUpstream:
             with connection:
                 while b"\r\n\r\n" not in await loop.sock_recv(connection, 1_000):
                     pass
+                await wait_stuck(connection)
                 await loop.sock_sendall(connection, self._answer)
                 self.has_answered.set()
                 # An end behind bytes that nobody reads is seen by poll alone.
                 poll = select.poll()
                 poll.register(connection, select.POLLHUP | select.POLLERR)
-                await asyncio.to_thread(poll.poll, PATIENCE_SECONDS * 1_000)
+                has_left = await asyncio.to_thread(poll.poll, PATIENCE_SECONDS * 500)
+                assert has_left, "the connection is still there"
+
+
+async def wait_stuck(connection: socket.socket) -> None:
+    """Return when no more bytes come in, though this loop gives their sender every chance."""
+    before, unread = -1, 0
+    while before != unread:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        room = array.array("i", [0])
+        fcntl.ioctl(connection, termios.FIONREAD, room)
+        before, unread = unread, room[0]
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:

@@ -89,6 +89,7 @@ class HttpHandler:
         self._forwarded = tuple(
             name.lower() for name in config.forward_headers if name not in configured
         )
+        self._resolver = ThreadResolver()
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -98,8 +99,8 @@ class HttpHandler:
         """
         config = self._config
         connector = aiohttp.TCPConnector(
-            limit=config.slots,
-            resolver=ThreadResolver(),
+            limit=config.slots,  # one for each attempt there can be, so that none waits
+            resolver=self._resolver,
             ssl=_tls_context(config) if self._url.scheme == "https" else False,
             force_close=not config.keepalive_seconds,
             keepalive_timeout=config.keepalive_seconds or None,
@@ -110,17 +111,20 @@ class HttpHandler:
             response_class=UpstreamResponse,
             auto_decompress=False,
             trust_env=False,
+            # Where the caller said nothing of the payload, aiohttp would.
             skip_auto_headers=("Content-Type",),
+            # `connect` covers name lookup, TCP and TLS; the engine bounds the whole.
             timeout=aiohttp.ClientTimeout(
                 connect=config.connect_timeout_seconds, sock_read=config.read_timeout_seconds
             ),
         )
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection and let the threads go."""
         if self._session is not None:
             await self._session.close()
             self._session = None
+        await self._resolver.close()
 
     async def attempt(self, item: Item, context: Context) -> Complete:
         """POST the item once.

@@ -41,6 +41,7 @@ def _import(path: str, module_name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        # The name tells a handler that is not there from one that lacks something itself.
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
             raise StartError(
                 f"handler function {path!r}: no module {error.name!r} on the Python path"

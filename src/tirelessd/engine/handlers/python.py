@@ -54,7 +54,7 @@ class PythonHandler:
         answer that cannot be kept is a failure. A cancellation is passed on when the function has
         ended, however long that takes.
         """
-        task = asyncio.current_task()
+        task = asyncio.current_task()  # whoever closes this coroutine later runs in another
         try:
             answer = await self._call(item, context)
         except BaseException as error:

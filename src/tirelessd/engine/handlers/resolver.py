@@ -38,6 +38,7 @@ class ThreadResolver(AbstractResolver):
 
 def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
     try:
+        # ADDRCONFIG leaves out families that this host has no address of its own for.
         found = socket.getaddrinfo(
             host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
         )

@@ -19,6 +19,7 @@ def seconds_asked(retry_after: str | None, date: str | None, now: float) -> floa
     date that has passed asks for nothing.
     """
     text = (retry_after or "").strip()
+    # `isdigit` alone would take the digits of every script.
     if text.isascii() and text.isdigit():
         return min(float(text), LONGEST_SECONDS)
     until = _epoch_seconds(text)

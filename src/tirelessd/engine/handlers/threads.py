@@ -40,6 +40,8 @@ class DaemonThreads:
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         call = functools.partial(contextvars.copy_context().run, function, *args)
+        # Counted in the loop's thread alone, so without a lock: a thread whose delivery has been
+        # seen is back for its next call before anybody could miss it.
         self._unfinished += 1
         if self._threads < min(self._unfinished, self._size):
             self._start_thread()

@@ -38,6 +38,7 @@ class UpstreamResponse(aiohttp.ClientResponse):
     merely closes it, and then unsent bytes would keep it open for a peer that does not read.
     """
 
+    # Weak, so that a connection is forgotten when it is gone.
     _used: ClassVar[WeakSet[ResponseHandler]] = WeakSet()
     _protocol_used: ResponseHandler
 
@@ -52,6 +53,7 @@ class UpstreamResponse(aiohttp.ClientResponse):
         is_reused = protocol in self._used
         self._used.add(protocol)
         self._protocol_used = protocol
+        # Buggy proxies say goodbye with a 408 on idle connections, and worse.
         if is_reused and protocol.should_close and protocol.exception() is None:
             _drop(connection)
             raise UnaskedAnswerError
