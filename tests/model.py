@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 from tirelessd import Context, GiveUp, Item, Retry
 
@@ -25,3 +26,8 @@ async def predict(item: Item, context: Context) -> dict[str, str]:
     if trouble == "slow":
         await FINISH.wait()
     return {"image": wish["image"], "label": "cat"}
+
+
+def block(item: Item, context: Context) -> None:
+    """Occupy a thread for much longer than anybody waits."""
+    threading.Event().wait(60)

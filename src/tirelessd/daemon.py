@@ -10,7 +10,8 @@ import asyncio
 import os
 import signal
 import sys
-from typing import Final, assert_never
+from collections.abc import Sequence
+from typing import Final, NoReturn, assert_never
 
 from tirelessd import __version__
 from tirelessd.api.app import build_app
@@ -70,6 +71,7 @@ class Daemon:
         self._ops = self._make_ops()
         self._api = self._make_api(clock)
         self._stopping = asyncio.Event()
+        self._stubborn: Sequence[str] = ()
 
     # --- building ------------------------------------------------------------
 
@@ -145,7 +147,10 @@ class Daemon:
             self._take_signals()
             await self.start()
             await self._stopping.wait()
-            return await self.stop()
+            code = await self.stop()
+            if self._stubborn:
+                self._leave_behind(code)
+            return code
         finally:
             self._unhandled.uninstall()
             self._logs.close()
@@ -171,15 +176,21 @@ class Daemon:
     async def stop(self) -> int:
         """Drain and close everything; 1 when an attempt had to be abandoned, else 0."""
         self._engine.begin_drain()
+        self._api.begin_leaving()
         await asyncio.sleep(self._settings.pre_drain_seconds)
         counts = await self._engine.drain(self._settings.drain_seconds)
         await self._close()
         return 1 if counts["abandoned"] else 0
 
+    def _leave_behind(self, code: int) -> NoReturn:
+        """Exit past tasks and threads that would not end; `asyncio.run` would wait for them."""
+        self._logs.close()
+        os._exit(code)
+
     async def _close(self) -> None:
         # Callers first, so that none sees a store that is already closed; probes last.
         await self._api.stop(LISTENER_STOP_SECONDS)
-        await self._engine.stop()
+        self._stubborn = await self._engine.stop()
         await self._store.close()
         await self._ops.stop(LISTENER_STOP_SECONDS)
         self._scrape.close()
@@ -193,8 +204,7 @@ class Daemon:
         """The first signal begins the drain; a second one means now."""
         if self._stopping.is_set():
             # No unwinding: a handler that blocks a thread must not outlast a second request to go.
-            self._logs.close()
-            os._exit(128 + number)
+            self._leave_behind(128 + number)
         self._stopping.set()
 
 

@@ -23,6 +23,7 @@ class Entry:
     status: int
     item_id: str = ""
     seconds: float = 0.0
+    why: str = ""
 
 
 class Ledger:
@@ -55,8 +56,8 @@ class Ledger:
                 entry = Entry(key, fate, response.status, answer.get("id", ""), seconds)
         except aiohttp.ClientConnectorError:
             entry = Entry(key, "refused", 0)
-        except (aiohttp.ClientError, TimeoutError):
-            entry = Entry(key, "ambiguous", 0)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            entry = Entry(key, "ambiguous", 0, why=repr(error))
         self._write(entry)
         return entry
 

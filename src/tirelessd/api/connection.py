@@ -19,6 +19,8 @@ from tirelessd.api.problems import new_request_id, problem_of, problem_response
 from tirelessd.api.refusals import MalformedRequest, RequestTimeout, UnknownPath
 from tirelessd.core.events import Emit, UnexpectedError
 
+# A client that is refused while it still sends is read on for a while, so that it sees the answer
+# instead of a reset; much longer would let it hold the connection for nothing.
 LINGERING_SECONDS: Final = 5.0
 
 
@@ -43,6 +45,7 @@ class Roster:
         Three quarters of the process's file descriptors are the most, whatever the limits say:
         the store and the upstreams need some too.
         """
+        # Asked anew each time: an operator can lower the limit of a running process.
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if len(self._connections) >= min(self.limits.connections, descriptors * 3 // 4):
             return False
@@ -93,9 +96,11 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # aiohttp takes None for "write none"
             keepalive_timeout=roster.limits.idle_seconds,
             lingering_time=LINGERING_SECONDS,
+            # No body is ever unpacked: encoded ones are refused before anybody looks inside.
             auto_decompress=False,
         )
         self._roster = roster
+        # aiohttp forgets its transport when it closes it, though bytes may still wait to be sent.
         self._wire: asyncio.WriteTransport | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
@@ -106,6 +111,7 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start serving, or close at once when the listener is full."""
         if not self._roster.join(self):
+            # Without aiohttp's part of this call there is no task and no timer to clean up.
             self.force_close()
             transport.close()
             return
@@ -123,6 +129,8 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and watch how long a head takes to be complete."""
+        # A request that comes in one piece, the usual one, costs no timer: only a head that is still
+        # incomplete after this call gets one.
         requests = self._request_count
         super().data_received(data)
         if self._request_count != requests:
@@ -131,12 +139,14 @@ class Connection(web.RequestHandler):
                 self._head_timer.cancel()
                 self._head_timer = None
         elif self._is_between_requests and not data.isspace():
+            # Empty lines before a request line are allowed, and are no request yet (RFC 9112).
             self._has_partial_head = True
             if self._head_timer is None:
                 self._await_head()
 
     @property
     def _is_between_requests(self) -> bool:
+        # The first request may arrive before aiohttp's task waits for it, a later one never does.
         return self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
 
     def _await_head(self) -> None:
@@ -146,12 +156,14 @@ class Connection(web.RequestHandler):
 
     def _give_up_head(self) -> None:
         self._head_timer = None
+        # To a client that sent nothing an answer would be one to a question it has yet to ask.
         if self.transport is not None and self._has_partial_head:
             self.transport.write(self._roster.late_answer)
         self.force_close()
 
     def pause_writing(self) -> None:
         """The client does not take its answer: it gets a while."""
+        # Called only when the buffer is full, so that an answer that is taken costs no timer.
         super().pause_writing()
         self._write_timer = self._loop.call_later(self._roster.limits.body_seconds, self.abort)
 
@@ -170,8 +182,12 @@ class Connection(web.RequestHandler):
     # --- the end -------------------------------------------------------------
 
     def close_if_idle(self) -> None:
-        """Close between two requests; a request that has begun to arrive gets its answer first."""
-        is_idle = self._is_between_requests and not self._messages and not self._has_partial_head
+        """Close between two requests; a request that has begun to arrive gets its answer first.
+
+        So does one that is about to come on a connection that has only just been made.
+        """
+        is_idle = self._request_count and self._is_between_requests
+        is_idle = is_idle and not self._messages and not self._has_partial_head
         if is_idle and self._current_request is None:
             self.force_close()
 
@@ -189,6 +205,8 @@ class Connection(web.RequestHandler):
             # Only aiohttp's router raises these, for targets that are no path: `*`, `host:port`.
             resp = _problem_answer(UnknownPath())
         if self._roster.is_leaving:
+            # Told to the client, so that it sends its next request elsewhere instead of into a
+            # connection that is closing.
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
@@ -215,6 +233,7 @@ class Connection(web.RequestHandler):
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Where aiohttp would log: a client's fault is nobody's news, a defect is an event."""
         error = kw.get("exc_info")
+        # These come of resets and broken bodies, also after the answer, while aiohttp reads on.
         client_faults = (OSError, web.RequestPayloadError, http_exceptions.HttpProcessingError)
         if not isinstance(error, client_faults):
             if not isinstance(error, BaseException):

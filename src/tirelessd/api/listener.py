@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from typing import Final, Literal
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from tirelessd.core.events import Emit, ListenerOpened
 
 ListenerName = Literal["api", "ops"]
 
+# What a burst of new connections may pile up to while the loop is busy with a commit.
 BACKLOG: Final = 1_024
 HANDLER_SECONDS: Final = 1.0
 SETTLE_ROUNDS: Final = 3
@@ -60,12 +62,11 @@ class Listener:
     async def start(self) -> None:
         """Listen; raises `StartError` naming the setting when the address cannot be had."""
         await self._runner.setup()
-        manager = self._runner.server
-        assert manager is not None
-        roster = Roster(self._limits, self._emit)
+        self._roster = Roster(self._limits, self._emit)
+        # Not through aiohttp's own site: it has no way to be given another class of connection.
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: Connection(manager, roster), self._host, self._port, backlog=BACKLOG
+                self._connect, self._host, self._port, backlog=BACKLOG
             )
         except OSError as error:
             await self._runner.cleanup()
@@ -74,8 +75,13 @@ class Listener:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             message = f"{where}: cannot listen on {self._host}:{self._port}: {reason}"
             raise StartError(message) from None
-        self._roster = roster
         self._emit(ListenerOpened(self._name, self._url()))
+
+    def _connect(self) -> Connection:
+        manager = self._runner.server
+        assert manager is not None
+        assert self._roster is not None
+        return Connection(manager, self._roster)
 
     def begin_leaving(self) -> None:
         """Make every answer the last one of its connection, while new ones are still taken.
@@ -96,22 +102,55 @@ class Listener:
         if server is None or self._roster is None:
             return
         self.begin_leaving()
-        await _settle()
-        server.close()
+        await self._take_in_the_last(server)
+        # Then what they, and all others, have sent by now.
         await _settle()
         await self._roster.finish(seconds)
         await self._runner.cleanup()
+        # aiohttp loses sight of handlers whose connection is gone; they must not outlive the store.
         await self._roster.end_handlers(HANDLER_SECONDS)
+
+    async def _take_in_the_last(self, server: asyncio.Server) -> None:
+        """Stop listening, but serve those whose connections the kernel has already made.
+
+        Closing the socket would reset them, and leave their clients in doubt. A duplicate keeps it
+        open until none is left; only what connects in the microseconds after that is reset.
+        """
+        listening = [socket.socket(fileno=os.dup(each.fileno())) for each in server.sockets]
+        server.close()
+        for each in listening:
+            with each:
+                for accepted in _accept_all(each):
+                    await self._serve(accepted)
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(self._connect, accepted)
+        except OSError:
+            accepted.close()
 
     def _url(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
 
 
-async def _settle() -> None:
-    """Take in what the kernel holds already: connections made, requests sent.
+def _accept_all(listening: socket.socket) -> list[socket.socket]:
+    """Every connection that waits to be accepted."""
+    waiting = []
+    listening.settimeout(0)
+    while True:
+        try:
+            waiting.append(listening.accept()[0])
+        except OSError:
+            # None is left, or no file descriptor to take it with.
+            return waiting
 
-    A round of the loop polls before it runs, and accepting, reading and serving are a round each.
+
+async def _settle() -> None:
+    """Take in the requests that the kernel holds already.
+
+    A round of the loop polls before it runs, and reading and serving are a round each.
     """
     for _ in range(SETTLE_ROUNDS):
         await asyncio.sleep(0)
