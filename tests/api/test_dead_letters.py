@@ -95,6 +95,7 @@ async def test_dead_letters_are_listed_in_the_order_of_their_death(graveyard: Ed
         ({"reason": "permanent"}, 2),
         ({"queue": "work", "reason": "permanent"}, 1),
         ({"queue": "gone-from-configuration"}, 0),
+        ({"queue": "null"}, 0),
         ({"reason": "expired"}, 0),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
@@ -271,18 +272,58 @@ async def test_descriptors_bound_the_connections_too(
 # --- the end -----------------------------------------------------------------
 
 
-async def test_idle_connections_are_closed_at_the_end(make_door: MakeDoor) -> None:
-    """Nobody waits on them, so nobody is waited for."""
+async def test_idle_connection_is_closed_at_the_end(make_door: MakeDoor) -> None:
+    """It had its answers, so nobody is waited for."""
     door = await make_door()
-    fresh, used = await door.knock(), await door.knock()
-    await used.send(GET).answer()
+    wire = await door.knock()
+    await wire.send(GET).answer()
 
     await door.listener.stop(60)
 
-    assert await fresh.is_closed()
-    assert await used.is_closed()
+    assert await wire.is_closed()
     with pytest.raises(ConnectionRefusedError):
         await door.knock()
+
+
+async def test_connection_just_made_may_ask_before_the_end(make_door: MakeDoor) -> None:
+    """Who connected before the end is heard, though nothing has come of it yet."""
+    door = await make_door()
+    wire = await door.knock()
+
+    stopping = asyncio.gather(door.listener.stop(60))
+    await asyncio.sleep(0)
+    answer = await wire.send(GET).answer()
+    await stopping
+
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+
+
+async def test_connection_that_the_kernel_made_is_served_before_the_end(
+    make_door: MakeDoor,
+) -> None:
+    """Also one that nobody has accepted yet: closing the socket would reset it."""
+    door = await make_door()
+    with socket.create_connection(("127.0.0.1", door.listener.port)) as caller:
+        caller.sendall(GET)
+
+        await door.listener.stop(60)
+
+        assert caller.recv(100).startswith(b"HTTP/1.1 200")
+
+
+async def test_answers_are_the_last_once_leaving_has_begun(make_door: MakeDoor) -> None:
+    """New connections are still taken, each for one answer."""
+    door = await make_door()
+    before = await door.knock()
+    await before.send(GET).answer()
+
+    door.listener.begin_leaving()
+    answers = [await wire.send(GET).answer() for wire in (before, await door.knock())]
+
+    assert [(answer.status, answer.headers["connection"]) for answer in answers] == [
+        (200, "close"),
+        (200, "close"),
+    ]
 
 
 async def test_request_at_work_is_answered_before_the_end(make_door: MakeDoor) -> None:
@@ -334,8 +375,9 @@ async def test_request_that_has_just_arrived_is_answered_before_the_end(
 
 
 async def test_dripping_client_cannot_hold_the_end(make_door: MakeDoor) -> None:
-    """A half request, a half body and an unread answer are all cut off in time."""
+    """Silence, half a request and an unread answer are all cut off in time."""
     door = await make_door()
+    silent = await door.knock()
     half = (await door.knock()).send(GET[:10])
     unread = await door.knock()
     unread.stop_reading()
@@ -346,6 +388,7 @@ async def test_dripping_client_cannot_hold_the_end(make_door: MakeDoor) -> None:
 
     assert door.listener.connections == 0
     assert await half.is_closed()
+    assert await silent.is_closed()
 
 
 async def test_handler_that_does_not_end_is_cancelled_at_the_end(make_door: MakeDoor) -> None:

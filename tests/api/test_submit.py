@@ -142,6 +142,19 @@ async def test_trace_context_and_allowed_headers_reach_the_handler(edge: Edge) -
     assert dict(seen.item.headers) == {"x-tenant": "shop"}
 
 
+async def test_repeated_header_is_forwarded_as_one(edge: Edge) -> None:
+    """Lines of one name are a list, in the order in which they came (RFC 9110, 5.3)."""
+    seen = Seen()
+    edge.house.handlers["work"].script(b"x", seen)
+    wire = await edge.connect()
+
+    await wire.send(post(b"x", "X-Tenant: a", "x-tenant: b")).answer()
+    await edge.house.recorder.wait_for(ItemSucceeded)
+
+    assert dict(seen.item.headers) == {"x-tenant": "a, b"}
+    wire.close()
+
+
 @pytest.mark.parametrize(
     "malformed",
     [

@@ -75,6 +75,7 @@ class Auth:
         if scope is None:
             return EVERYBODY
         if not self._callers:
+            # Nothing but the reach of loopback tells who may call: a page must not borrow it.
             _refuse_web_pages(request)
             return EVERYBODY
         caller = self.identify(_bearer(request.headers.getall(hdrs.AUTHORIZATION, ())))
@@ -97,6 +98,7 @@ class Auth:
 
 def _bearer(fields: Collection[str]) -> bytes:
     """The token's bytes; header text carries odd bytes as surrogates, which come back as sent."""
+    # Of two headers, one might have been added on the way, and nobody can tell which.
     if len(fields) != 1:
         raise Unauthenticated("send one Authorization header with a bearer token")
     scheme, _, token = next(iter(fields)).partition(" ")

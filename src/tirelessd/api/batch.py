@@ -73,6 +73,7 @@ async def submit_batch(services: Services, request: web.Request, caller: Caller)
 
 def read_envelope(headers: Headers, config: QueueConfig, now: float) -> Envelope:
     """The request's own headers; raises `InvalidRequest` for options, which stand in the lines."""
+    # Ignored in silence they would be wishes that nobody hears.
     for name in sent_options(headers):
         raise InvalidRequest(name, "is an option of one item; in a batch it stands in the lines")
     traceparent, tracestate = trace_context(headers)
@@ -81,6 +82,7 @@ def read_envelope(headers: Headers, config: QueueConfig, now: float) -> Envelope
 
 def split_lines(body: bytes, limits: Limits) -> Sequence[bytes]:
     """The lines, the last one with or without its newline; raises `BatchTooLarge`."""
+    # Counted before the split: a body of nothing but newlines would make millions of objects.
     if body.count(b"\n") > limits.batch_lines:
         raise too_many_lines(limits)
     lines = body.split(b"\n")
@@ -144,6 +146,7 @@ async def store_slice(
         try:
             answers = await intake.accept_slice(queue, good)
         except StoreError as error:
+            # One commit, one fate: what is known of it is known of all its lines.
             answers = [error] * len(good)
     in_order = iter(answers)
     return [
@@ -175,6 +178,7 @@ def read_line(line: bytes, envelope: Envelope) -> Submission | InvalidRequest:
 
 def batch_answer(outcomes: Sequence[tuple[int, Outcome]]) -> web.Response:
     """202 if any line was accepted; else raises `BatchRejected` with all that was found."""
+    # A full queue refuses thousands of lines with one error, which is put into words once.
     errors = {outcome for _, outcome in outcomes if isinstance(outcome, Refusal)}
     problems = {error: problem_of(error, is_submit=True) for error in errors}
     results = [
@@ -198,6 +202,7 @@ def line_receipt(number: int, outcome: Accepted | Replayed) -> LineResult:
 
 def common_cause(errors: set[Refusal]) -> Refusal | None:
     """Why a batch without a fault of its own was refused: the store, the queue or the shutdown."""
+    # The unknown first: a caller must not be told that nothing was stored if something may be.
     for kinds in (CommitUnknown, StoreError, (QueueFull, Draining)):
         for error in errors:
             if isinstance(error, kinds):

@@ -39,14 +39,9 @@ async def read_body(services: Services, request: web.Request, limit_bytes: int) 
     limit. Raises `BodyTooLarge`, `RequestTimeout`, `UnsupportedEncoding`, `MalformedRequest`,
     `ExpectationFailed` or `Overloaded`; a broken connection is a `ConnectionError`.
     """
-    headers = request.headers
-    if hdrs.CONTENT_ENCODING in headers:
-        raise UnsupportedEncoding
-    if hdrs.TRANSFER_ENCODING in headers:
-        _check_framing(request)
-    elif (request.content_length or 0) > limit_bytes:
-        raise BodyTooLarge(limit_bytes)
-    if hdrs.EXPECT in headers:
+    # Everything that headers can tell is told before a byte of the body is read or invited.
+    _check_headers(request, limit_bytes)
+    if hdrs.EXPECT in request.headers:
         await _promise(request)
     content = request.content
     if content.is_eof():
@@ -70,6 +65,7 @@ async def read_json(services: Services, request: web.Request, shape: type[Docume
     Raises what `read_body` does, `UnsupportedMediaType`, and `InvalidRequest` for anything that is
     not such a document.
     """
+    # Client libraries name a type for the body they do not send, and mean nothing by it.
     if request.can_read_body:
         check_media_type(request, JSON_TYPE, is_optional=True)
     body = await read_body(services, request, services.limits.body_bytes)
@@ -97,6 +93,16 @@ def _is_other_charset(parameter: str) -> bool:
     return name.strip() == "charset" and value.strip(' "') not in {"utf-8", "utf8"}
 
 
+def _check_headers(request: web.Request, limit_bytes: int) -> None:
+    headers = request.headers
+    if hdrs.CONTENT_ENCODING in headers:
+        raise UnsupportedEncoding
+    if hdrs.TRANSFER_ENCODING in headers:
+        _check_framing(request)
+    elif (request.content_length or 0) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+
+
 async def _collect(bodies: BodyBudget, request: web.Request, limit_bytes: int) -> bytes:
     chunks: list[bytes] = []
     missing = limit_bytes
@@ -104,6 +110,7 @@ async def _collect(bodies: BodyBudget, request: web.Request, limit_bytes: int) -
         missing -= len(chunk)
         if missing < 0:
             raise BodyTooLarge(limit_bytes)
+        # By what has come and not by what was declared: a client that only promises pays nothing.
         bodies.charge(request, len(chunk))
         chunks.append(chunk)
     return b"".join(chunks)
@@ -120,6 +127,7 @@ async def _promise(request: web.Request) -> None:
     """Tell a waiting client to send its body, now that it will be read."""
     if request.headers[hdrs.EXPECT].lower() != "100-continue":
         raise ExpectationFailed
+    # A client that did not wait has sent its body by now, and HTTP/1.0 knows no interim answers.
     if request.version >= HttpVersion11 and not request.content.is_eof():
         await request.writer.write(_CONTINUE)
         # The answer proper has not begun: its headers are still to be sent.

@@ -87,7 +87,14 @@ class Roster:
 class Connection(web.RequestHandler):
     """A connection with its deadlines; `manager` is aiohttp's server behind it."""
 
-    __slots__ = ("_has_partial_head", "_head_timer", "_roster", "_wire", "_write_timer")
+    __slots__ = (
+        "_has_partial_head",
+        "_head_timer",
+        "_is_late",
+        "_roster",
+        "_wire",
+        "_write_timer",
+    )
 
     def __init__(self, manager: web.Server, roster: Roster) -> None:
         super().__init__(
@@ -105,6 +112,7 @@ class Connection(web.RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._has_partial_head = False
+        self._is_late = False
 
     # --- deadlines -----------------------------------------------------------
 
@@ -116,6 +124,7 @@ class Connection(web.RequestHandler):
             transport.close()
             return
         super().connection_made(transport)
+        self._is_late = self._roster.is_leaving
         self._wire = self.transport
         if self._task_handler is not None:
             self._roster.watch(self._task_handler)
@@ -129,8 +138,8 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and watch how long a head takes to be complete."""
-        # A request that comes in one piece, the usual one, costs no timer: only a head that is still
-        # incomplete after this call gets one.
+        # A request that comes in one piece, the usual one, costs no timer: only a head that is
+        # still incomplete after this call gets one.
         requests = self._request_count
         super().data_received(data)
         if self._request_count != requests:
@@ -184,10 +193,11 @@ class Connection(web.RequestHandler):
     def close_if_idle(self) -> None:
         """Close between two requests; a request that has begun to arrive gets its answer first.
 
-        So does one that is about to come on a connection that has only just been made.
+        So does one that is about to come on a connection that was made in the last moments.
         """
-        is_idle = self._request_count and self._is_between_requests
-        is_idle = is_idle and not self._messages and not self._has_partial_head
+        is_waited_for = self._is_late and not self._request_count
+        is_idle = self._is_between_requests and not self._messages and not is_waited_for
+        is_idle = is_idle and not self._has_partial_head
         if is_idle and self._current_request is None:
             self.force_close()
 

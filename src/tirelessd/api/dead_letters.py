@@ -72,6 +72,7 @@ async def redrive(services: Services, request: web.Request, caller: Caller) -> w
 
 async def purge(services: Services, request: web.Request, caller: Caller) -> web.Response:
     """Delete dead letters for good."""
+    # In the query, because bodies of DELETE are dropped by proxies and by some clients.
     selection, is_dry = selected(as_redrive(read_query(request, PurgeQuery)))
     await check_selection(services, selection, caller)
     changed = await services.desk.delete_dead(selection, dry_run=is_dry)
@@ -95,6 +96,8 @@ def selected(wish: RedriveRequest) -> tuple[Selection, bool]:
     Raises `InvalidRequest` unless exactly one way of naming them was used: nobody means all by
     leaving something out.
     """
+    # A type could not say this: msgspec tells shapes of a union apart by a tag, and people should
+    # not have to write one.
     ways = [bool(wish.ids), bool(wish.filter), wish.all]
     if ways.count(True) != 1:
         raise InvalidRequest(
@@ -117,6 +120,7 @@ async def check_selection(services: Services, selection: Selection, caller: Call
     if selection.ids is None:
         _check_filter(selection, caller)
         return
+    # One by one, for the answer must not depend on how many of the ids are another's.
     for one in selection.ids:
         try:
             await find_item(services, one, caller)

@@ -27,6 +27,7 @@ from tirelessd.core.events import (
     UnexpectedError,
 )
 
+# It says nothing but that it happened, so one serves for all requests.
 _STARTED = IntakeRequestStarted()
 
 
@@ -50,6 +51,7 @@ class Endpoint:
         try:
             return await self._route.handle(self._services, request, caller)
         finally:
+            # The engine has what it needs by now; what it keeps is bounded by the queue's capacity.
             self._services.bodies.release(request)
 
     def _answer_problem(self, request: web.Request, error: Exception) -> web.Response:
@@ -88,6 +90,7 @@ class SubmitEndpoint(Endpoint):
             response = await self._handle(request)
         except Exception as error:  # noqa: BLE001  (the edge answers for all behind it)
             return self._answer_problem(request, error), CATALOGUE[code_of(error)].result
+        # Both intake calls set the header exactly when nothing new was stored.
         return response, "duplicate" if REPLAYED in response.headers else "accepted"
 
 
@@ -99,6 +102,7 @@ def refuse(
     request_id: str = "",
 ) -> web.Response:
     """The problem document for an error; ends a connection that cannot be read further."""
+    # Looked at here and not before: a path that leads somewhere is text, and stays cheap.
     if isinstance(error, UnknownPath | UnknownQueue | ItemNotFound) and not _is_utf8(request):
         error = InvalidRequest("path", "is not UTF-8")
     problem = problem_of(error, is_submit=is_submit, request_id=request_id or new_request_id())

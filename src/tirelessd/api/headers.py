@@ -14,6 +14,8 @@ Headers = CIMultiDictProxy[str]
 
 DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"
 CONTENT_TYPE_MAX_CHARACTERS: Final = 255
+# As long as aiohttp lets one field be; repeated ones could add up to a hundred times that.
+FORWARDED_MAX_CHARACTERS: Final = 8_190
 TRACESTATE_MAX_CHARACTERS: Final = 512
 
 # W3C Trace Context, 2.2: version 00 has exactly these four fields, later ones may have more; ff is
@@ -35,6 +37,7 @@ def single_header(headers: Headers, name: str) -> str | None:
 def content_type(headers: Headers) -> str:
     """The body's type as the caller sent it; raises `InvalidRequest` when it cannot be kept."""
     named = single_header(headers, hdrs.CONTENT_TYPE)
+    # An empty field is what some clients send when they mean none.
     if not named:
         return DEFAULT_CONTENT_TYPE
     if len(named) > CONTENT_TYPE_MAX_CHARACTERS or not is_printable_ascii(named):
@@ -68,7 +71,8 @@ def forwarded(headers: Headers, names: tuple[str, ...]) -> dict[str, str]:
     for name in names:
         if values := headers.getall(name, ()):
             value = ", ".join(values)
-            if not is_printable_ascii(value):
-                raise InvalidRequest(name, "must be printable ASCII to be forwarded")
+            if len(value) > FORWARDED_MAX_CHARACTERS or not is_printable_ascii(value):
+                complaint = f"must be printable ASCII of {FORWARDED_MAX_CHARACTERS} at most"
+                raise InvalidRequest(name, f"{complaint} to be forwarded")
             found[name.lower()] = value
     return found

@@ -15,6 +15,8 @@ from tirelessd.api.views import item_detail
 from tirelessd.core.errors import ItemNotFound
 from tirelessd.engine.desk import ItemView
 
+# Stricter than a UUID parser, which takes braces, URNs and digits without dashes: an id has one
+# spelling, in logs as in paths.
 ITEM_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 

@@ -21,6 +21,7 @@ def malformed(error: Exception, part: str) -> InvalidRequest:
         return InvalidRequest(part, "is nested too deeply")
     if isinstance(error, UnicodeError):
         return InvalidRequest(part, "is not UTF-8")
+    # msgspec names the place at the end of its sentence, and has no other way to ask for it.
     complaint = str(error)
     found = _PATH.search(complaint)
     if found is None:

@@ -49,6 +49,7 @@ RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     },
     "WWW-Authenticate": {"description": "What is missing.", "schema": {"type": "string"}},
 }
+# 405 has a header of its own too, but no operation is described that a wrong method could reach.
 HEADERS_OF_STATUS: Final = {401: "WWW-Authenticate", 503: "Retry-After"}
 
 
@@ -144,6 +145,7 @@ def _body_schema(route: Route) -> dict[str, Any]:
     assert route.body is not None
     if route.body.shape is None:
         return {}
+    # Since OpenAPI 3.1 keywords may stand beside a reference, and add to what it says.
     reference = {"$ref": REF.format(name=route.body.shape.__name__), **route.body.rules}
     if route.body.is_lines:
         return {"schema": {"type": "array", "items": reference, "minItems": 1}}
@@ -152,6 +154,7 @@ def _body_schema(route: Route) -> dict[str, Any]:
 
 def _reply(route: Route) -> dict[str, Any]:
     reply = route.reply
+    # Bytes go out under the type they were stored with, which may be any.
     content: dict[str, Any] = (
         {"*/*": {}}
         if reply.shape is None

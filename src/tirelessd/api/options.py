@@ -43,6 +43,7 @@ Key = Annotated[
         min_length=1,
         max_length=KEY_MAX_CHARACTERS,
         description="Visible ASCII that stands for this submission.",
+        # Described only: Python's `$` would let a newline pass, so `_is_key` does the checking.
         extra_json_schema={"pattern": "^[!-~]+$"},
     ),
 ]
@@ -82,6 +83,7 @@ def header_options(headers: Headers, now: float) -> Options:
     sent = sent_options(headers)
     if not sent:
         return _DEFAULTS
+    # Put into a line, so that whatever is asked of lines is asked of headers as well.
     fields = {HEADER_OPTIONS[name][0]: _read(name, text) for name, text in sent.items()}
     line = BatchLine(payload=msgspec.Raw(b""), **fields)
     return _options(line, now, "Idempotency-Key", "Tirelessd-Not-Before")
@@ -113,6 +115,7 @@ def sent_options(headers: Headers) -> Mapping[str, str]:
 
 def _read(name: str, text: str) -> Any:
     _, shape = HEADER_OPTIONS[name]
+    # A key is text as it stands; the others are read as the JSON they would be in a line.
     if shape is Key:
         return text
     try:

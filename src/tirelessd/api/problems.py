@@ -46,17 +46,21 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 CATALOGUE: Final[Mapping[str, Kind]] = {
+    # What was sent cannot be read.
     "invalid_request": Kind(400, "A part of the request is malformed"),
     "malformed_request": Kind(400, "The request breaks the rules of HTTP"),
+    # Who sent it may not do this.
     "unauthenticated": Kind(401, "A known bearer token is needed", "unauthorized"),
     "missing_scope": Kind(403, "The token lacks a scope", "unauthorized"),
     "queue_not_allowed": Kind(403, "The token is limited to other queues", "unauthorized"),
     "cross_origin": Kind(403, "Web pages may not call this API", "unauthorized"),
+    # What it is about is not there, or not so.
     "unknown_path": Kind(404, "Nothing is served here"),
     "unknown_queue": Kind(404, "The queue is not configured"),
     "unknown_item": Kind(404, "The item is not stored"),
     "no_result": Kind(404, "The item ended without a result"),
     "method_not_allowed": Kind(405, "The method is not served here"),
+    # How it was sent is too slow, too large or in the wrong form.
     "request_timeout": Kind(408, "The request took too long to arrive"),
     "not_cancellable": Kind(409, "The item is no longer queued"),
     "not_finished": Kind(409, "The item has not ended"),
@@ -65,8 +69,10 @@ CATALOGUE: Final[Mapping[str, Kind]] = {
     "unsupported_media_type": Kind(415, "The body's type is not read here"),
     "unsupported_content_encoding": Kind(415, "Encoded bodies are not read"),
     "expectation_failed": Kind(417, "The expectation cannot be met"),
+    # What it says contradicts what was said before.
     "idempotency_key_reused": Kind(422, "The idempotency key stands for another request"),
     "batch_rejected": Kind(422, "No line of the batch was accepted"),
+    # The daemon cannot do it, now or ever; the caller is not at fault.
     "internal_error": Kind(500, "The daemon has a defect", "internal_error"),
     "overloaded": Kind(503, "Too much is being sent at once", "rate_limited"),
     "queue_full": Kind(503, "The queue is full", "queue_full"),
@@ -95,6 +101,7 @@ def code_of(error: Exception) -> str:
         return error.cause.code
     if isinstance(error, Rejected | StoreError):
         return error.code
+    # Out of a handler these come from reading the body only: the engine wraps its own.
     if isinstance(error, ConnectionError | web.RequestPayloadError):
         return "malformed_request"
     return "internal_error"

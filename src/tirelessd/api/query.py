@@ -40,6 +40,10 @@ IdList = Annotated[
 ]
 
 
+# Left out is UNSET and never None: read leniently, as text in a query must be, None would also be
+# the word "null", which is a queue's good name.
+
+
 class NoQuery(msgspec.Struct, frozen=True):
     """A call without parameters."""
 
@@ -85,6 +89,7 @@ def read_query(request: web.Request, shape: type[Query]) -> Query:
         if not is_printable_ascii(value):
             raise InvalidRequest(name, "must be printable ASCII")
     try:
+        # Leniently, because everything in a query is text: "10" is a number here, "true" a truth.
         return msgspec.convert(dict(query), shape, strict=False)
     except UNREADABLE as error:
         raise malformed(error, "query") from None

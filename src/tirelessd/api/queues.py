@@ -32,6 +32,7 @@ class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def list_queues(services: Services, request: web.Request, caller: Caller) -> web.Response:
     """The queues that the caller may use."""
     refuse_query(request)
+    # Filtered and not refused: the list is how a limited caller learns what is its own.
     views = await services.desk.queues()
     mine = [queue_detail(view) for view in views if caller.may_use(view.config.name)]
     return json_answer(QueueList(mine))
@@ -81,4 +82,5 @@ def admitted_queue(request: web.Request, caller: Caller) -> str:
 def _state(query: ItemsQuery) -> State | ShownState | None:
     if query.state is UNSET:
         return None
+    # Ended states have one word for both; the stored one finds them through the same index.
     return State(query.state) if query.state in set(State) else ShownState(query.state)

@@ -66,6 +66,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     is_submit: bool = False
 
 
+# Reads can meet the last two as well: the store may fail whoever asks.
 PROBLEMS_OF_ALL: Final = (
     "invalid_request",
     "malformed_request",
@@ -75,6 +76,7 @@ PROBLEMS_OF_ALL: Final = (
     "internal_error",
     "store_unavailable",
 )
+# Every call that reads a body can meet these, whatever it reads it for.
 _BODY_PROBLEMS: Final = (
     "cross_origin",
     "request_timeout",

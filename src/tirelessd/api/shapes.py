@@ -16,6 +16,7 @@ from tirelessd.core.item import ShownState, State
 from tirelessd.core.queue import Retention, RetryPolicy
 from tirelessd.engine.desk import WaitingFor
 
+# Written out, because msgspec cannot describe an enum with one word more than it has.
 PURGED: Final = "purged"
 ReceiptState = Annotated[str, Meta(extra_json_schema={"enum": [*State, PURGED]})]
 
@@ -33,6 +34,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     code: str
     detail: str
+    # Members that do not concern a problem are left out of it, as RFC 9457 has it, not null.
     request_id: str | UnsetType = UNSET
     field: str | UnsetType = UNSET
     state: str | UnsetType = UNSET

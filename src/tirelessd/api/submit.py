@@ -23,6 +23,7 @@ async def submit_item(services: Services, request: web.Request, caller: Caller) 
     config = services.intake.queue(queue)
     refuse_query(request)
     headers = request.headers
+    # What a refusal can be made of is looked at now: nobody uploads a megabyte to learn of a typo.
     traceparent, tracestate = trace_context(headers)
     options = header_options(headers, services.clock.wall())
     named_type = content_type(headers)

@@ -73,6 +73,7 @@ def changed_count(changed: Changed) -> ChangedCount:
     return ChangedCount(changed.count, changed.remaining)
 
 
+# As fields and not as a value, because msgspec's values do not inherit from one another's.
 def _summary_fields(view: ItemView) -> dict[str, Any]:
     record = view.record
     last_error, finished_at = record.last_error, record.finished_at
