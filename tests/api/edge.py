@@ -171,6 +171,11 @@ class Wire:
             except ConnectionError:
                 return True
 
+    async def rest(self) -> bytes:
+        """Whatever else comes until the other side ends the connection, in time."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self._reader.read()
+
     def stop_reading(self) -> None:
         """Let what the other side sends pile up."""
         cast("asyncio.ReadTransport", self._writer.transport).pause_reading()

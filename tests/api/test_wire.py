@@ -105,6 +105,24 @@ async def test_target_may_name_the_host(wire: Wire) -> None:
     assert answer.status == 202
 
 
+async def test_body_that_breaks_after_its_refusal_is_nobodys_news(
+    make_edge: MakeEdge, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is out, the rest is only skipped: broken chunks end the connection, no more."""
+    edge = await make_edge(limits=msgspec.structs.replace(LIMITS, body_seconds=0.2))
+    wire = await edge.connect()
+    wire.send(head("Transfer-Encoding: chunked", "Origin: x"))
+    answer = await wire.answer()
+
+    wire.send(b"no size\r\n")
+    await wire.rest()
+    wire.close()
+
+    assert answer.status == 403
+    assert edge.house.recorder.of(UnexpectedError) == []
+    assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+
 # --- sizes -------------------------------------------------------------------
 
 

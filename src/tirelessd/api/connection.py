@@ -102,7 +102,7 @@ class Connection(web.RequestHandler):
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # aiohttp takes None for "write none"
             keepalive_timeout=roster.limits.idle_seconds,
-            lingering_time=LINGERING_SECONDS,
+            lingering_time=min(LINGERING_SECONDS, roster.limits.body_seconds),
             # No body is ever unpacked: encoded ones are refused before anybody looks inside.
             auto_decompress=False,
         )
