@@ -176,6 +176,7 @@ class Daemon:
     async def stop(self) -> int:
         """Drain and close everything; 1 when an attempt had to be abandoned, else 0."""
         self._engine.begin_drain()
+        # Load balancers and kept connections learn of it while intake still accepts.
         self._api.begin_leaving()
         await asyncio.sleep(self._settings.pre_drain_seconds)
         counts = await self._engine.drain(self._settings.drain_seconds)

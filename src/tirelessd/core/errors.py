@@ -138,6 +138,7 @@ class StoreError(TirelessdError):
 
     code: ClassVar[str] = "store_unavailable"
 
+    # `message` may name a path of the host: it is for logs and probes, never for callers.
     def __init__(self, message: str, kind: StoreErrorKind = "other") -> None:
         super().__init__(message)
         self.message = message

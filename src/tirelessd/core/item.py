@@ -53,6 +53,7 @@ def shown_state(state: State, *, is_due: bool, attempts: int) -> ShownState:
         return ShownState.RUNNING
     if state is not State.QUEUED:
         return ShownState(state.value)
+    # Ready whether tried before or not: nothing but a slot is missing.
     if is_due:
         return ShownState.READY
     return ShownState.RETRYING if attempts else ShownState.SCHEDULED
@@ -118,6 +119,7 @@ class NewItem(msgspec.Struct, frozen=True):
     `deadline_seconds` counts from that due time, in each generation.
     """
 
+    # Chosen here and not by the store: whoever lost the answer to a commit can look for it again.
     id: str
     queue: str
     payload: bytes
@@ -141,6 +143,7 @@ class Lease(msgspec.Struct, frozen=True):
     item_id: str
     queue: str
     row: int
+    # Random and not counted up: a redrive rewinds attempt numbers, so they could come again.
     token: int
 
 
@@ -200,6 +203,7 @@ class ItemRecord(msgspec.Struct, frozen=True):
     finished_at: float | None
     dead_reason: str | None
     last_error: AttemptRecord | None
+    # Failed attempts only: a first-try success, the common case, writes no history at all.
     history: Sequence[AttemptRecord] = ()
 
 

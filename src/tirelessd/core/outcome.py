@@ -14,7 +14,9 @@ import msgspec
 
 from tirelessd.core.errors import AttemptError
 
+# Enough for any message and the start of an error page; history and log hold millions of these.
 DETAIL_MAX_CHARACTERS: Final = 1_000
+# The client errors that time may mend: timeout, too early, too many (RFC 9110, RFC 8470, RFC 6585).
 RETRIED_STATUSES: Final = frozenset({408, 425, 429})
 
 
@@ -81,6 +83,7 @@ def bounded_text(text: str) -> str:
     """The text on one line, cut, with what cannot be printed escaped: safe for a log or a page."""
     # Cut first: a handler may hand in megabytes.
     cut = text[:DETAIL_MAX_CHARACTERS]
+    # A line break from outside could forge a log line, an escape sequence a terminal's screen.
     if not cut.isprintable():
         cut = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
     return cut[:DETAIL_MAX_CHARACTERS]
@@ -126,6 +129,7 @@ class Classifier:
         return self.classify(error).is_retriable
 
     def _is_retriable(self, reason: Reason, status: int | None, error: BaseException) -> bool:
+        # The handler has seen the item; configuration has not.
         if reason is Reason.PERMANENT:
             return False
         names = type_names(error) | {status}

@@ -179,6 +179,7 @@ class StoredRetrying(tenacity.BaseRetrying):
         state.start_time = (
             (state.outcome_timestamp or 0.0) - tried.elapsed_seconds - duration_seconds
         )
+        # tenacity keeps tallies per thread; begun anew, so that nothing of another item shows.
         self.begin()
         failure = self._classifier.classify(error)
         try:
@@ -194,6 +195,7 @@ class StoredRetrying(tenacity.BaseRetrying):
         return RetryAfter(float(asked), failure)
 
     def _stop_reason(self, state: tenacity.RetryCallState) -> DeadReason:
+        # A strategy of somebody else's stops for reasons of its own; the nearest word is ours.
         known = self.stop.reason(state) if isinstance(self.stop, stop_because) else None
         return known or DeadReason.MAX_ATTEMPTS
 

@@ -106,6 +106,7 @@ class Desk:
 
     async def cancel(self, item_id: str) -> ItemView:
         """Cancel a queued item; raises `ItemNotFound` or `NotCancellable`."""
+        # One guarded statement decides; to look first and cancel then would race with a claim.
         cancelled = await self._store.cancel(item_id)
         if cancelled.state is None:
             raise ItemNotFound(item_id)
@@ -198,6 +199,7 @@ class Desk:
         for queue, count in changed.counts.items():
             self._capacity.add(queue, count)
             self._emit(ItemsRedriven(queue, count))
+            # A dead letter of a queue that is gone can be put back too; it waits to be configured.
             if queue in self._pools:
                 self._pools[queue].expect(0.0)
         return changed

@@ -169,6 +169,7 @@ class Engine:
         """End all loops and close the handlers; names what would not end, all in bounded time."""
         self._become("stopping")
         stubborn = await self._supervisor.stop(STOP_SECONDS)
+        # After the loops: a slot that still runs must not find its handler closed under it.
         for name, handler in self._handlers.items():
             try:
                 await handler.close()
@@ -179,6 +180,7 @@ class Engine:
     def health(self) -> Health:
         """What the probes answer from; never touches the store."""
         failing: dict[str, str] = {}
+        # A full queue is not among them: its callers get an answer, and others have room.
         if self._lifecycle != "running":
             failing["lifecycle"] = f"the daemon is {self._lifecycle}"
         if self._watch.problem is not None:

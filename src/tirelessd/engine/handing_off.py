@@ -20,6 +20,7 @@ class HandingOff:
 
     def deliver(self, claim: Claim) -> None:
         """Start the item on the slot that was set aside."""
+        # Never blocks: the slot was set aside, so there is room in the queue before it.
         self._pools[claim.item.queue].deliver(claim, is_handed_off=True)
 
     def give_back(self, queue: str) -> None:

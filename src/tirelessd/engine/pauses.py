@@ -18,6 +18,7 @@ class Pauses:
 
     async def refresh(self) -> None:
         """Read the pauses and have every pool obey."""
+        # Read as a whole: a pause that ran out is simply not there any more.
         self._known = {pause.queue: pause for pause in await self._store.pauses()}
         for name, pool in self._pools.items():
             pool.set_paused(is_paused=name in self._known)

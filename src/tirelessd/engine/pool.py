@@ -351,7 +351,8 @@ class Pool:
         running = [attempt.running_seconds(now) for attempt in self._attempts.values()]
         return PoolReading(
             slots=self.config.slots,
-            busy=self.config.slots - self._free,
+            # Not what is set aside for a claim under way: that would show an idle pool as busy.
+            busy=len(self._attempts) + len(self._left_behind),
             stuck=sum(attempt.is_stuck for attempt in self._left_behind),
             is_paused=self._is_paused,
             unfinished_seconds=sum(running),

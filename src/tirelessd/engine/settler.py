@@ -118,6 +118,7 @@ class Settler:
             return
         self._emit(attempt_finished(claim, decision, duration_seconds))
         age_seconds = claim.age_seconds + duration_seconds
+        # A place is free only now: it counts what has not ended by the store's word.
         if isinstance(decision, Complete):
             self._capacity.end(item.queue)
             self._emit(ItemSucceeded(item.queue, item.id, claim.attempt, age_seconds))

@@ -30,6 +30,7 @@ class Supervisor:
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run a task that somebody else waits for; it is held until it ends."""
+        # The loop itself holds tasks weakly: one that nobody holds may vanish in mid-work.
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -68,6 +69,7 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001  (told, and started again)
                 restarts += 1
                 self._emit(BackgroundTaskFailed(name, error, restarts))
+            # Grows, so that a loop which cannot run at all does not burn the processor.
             await asyncio.sleep(restart_pause(restarts))
 
     def dead_loops(self) -> list[str]:

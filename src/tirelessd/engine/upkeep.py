@@ -71,6 +71,7 @@ class Upkeep:
 
     async def _probe_loop(self) -> None:
         while True:
+            # Also while it is down: the probe is what finds that the store has healed.
             await self.probe()
             self._emit(BackgroundTaskSucceeded("probe", PROBE_SECONDS))
             await asyncio.sleep(PROBE_SECONDS if self._watch.is_up else PROBE_DOWN_SECONDS)
@@ -111,6 +112,7 @@ class Upkeep:
             for queue, count in purged.items():
                 if queue:
                     self._emit(DeadItemsPurged(queue, count, "ttl"))
+            # A full batch means that there is more; whoever waits for the writer gets a turn first.
             if sum(purged.values()) < BATCH_ITEMS:
                 return
 
