@@ -1,0 +1,86 @@
+"""Store time: neither jumps nor goes back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.clock import ManualClock
+from tirelessd.core.clock import SteadyClock, SystemClock, instant
+
+Steps = list[tuple[float, float]]
+
+
+def test_time_passes_with_the_monotonic_clock() -> None:
+    """An undisturbed clock tells the wall time."""
+    host = ManualClock()
+    steady = SteadyClock(host)
+    started = steady.now()
+
+    host.advance(100)
+
+    assert steady.now() - started == 100
+
+
+def test_jump_forward_is_followed_slowly() -> None:
+    """A clock that is set an hour ahead makes nothing due at once."""
+    host = ManualClock()
+    steady = SteadyClock(host, slew=0.05)
+    started = steady.now()
+
+    host.jump(3_600)
+    host.advance(10)
+
+    assert abs(steady.now() - started - 10.5) < 1e-6
+
+
+def test_jump_back_freezes_nothing() -> None:
+    """A clock that is set an hour back still lets time pass, a little slower."""
+    host = ManualClock()
+    steady = SteadyClock(host, slew=0.05)
+    started = steady.now()
+
+    host.jump(-3_600)
+    host.advance(10)
+
+    assert abs(steady.now() - started - 9.5) < 1e-6
+
+
+def test_difference_is_worked_off() -> None:
+    """After long enough both clocks agree again."""
+    host = ManualClock()
+    steady = SteadyClock(host, slew=0.05)
+    host.jump(30)
+
+    for _ in range(700):
+        host.advance(1)
+        steady.now()
+
+    assert abs(steady.now() - host.wall()) < 1e-3
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e5), st.floats(-1e6, 1e6)), max_size=20))
+def test_time_never_goes_back_nor_runs_away(steps: Steps) -> None:
+    """Whatever is done to the wall clock, a second stays within a twentieth of a second."""
+    host = ManualClock()
+    steady = SteadyClock(host, slew=0.05)
+    before = steady.now()
+
+    for seconds, jump in steps:
+        host.jump(jump)
+        host.advance(seconds)
+        now = steady.now()
+        assert 0.95 * seconds - 1e-3 <= now - before <= 1.05 * seconds + 1e-3
+        before = now
+
+
+def test_system_clock_is_the_hosts() -> None:
+    """The real clock tells this century and does not go back."""
+    clock = SystemClock()
+
+    first, second = clock.monotonic(), clock.monotonic()
+
+    assert second >= first
+    assert instant(clock.wall()) > datetime(2026, 1, 1, tzinfo=UTC)
