@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.waiting import a_moment
-from tirelessd.cli.demo.process import Addresses, running_daemon
+from tirelessd.cli.demonstration.process import Addresses, running_daemon
 from tirelessd.settings import parse
 
 ROOT = Path(__file__).parents[1]

@@ -31,7 +31,7 @@ class WriterThread:
     """
 
     def __init__(
-        self, path: Path, clock: Clock, time: SteadyClock, emit: Emit, busy_seconds: float
+        self, path: Path, clock: Clock, steady: SteadyClock, emit: Emit, busy_seconds: float
     ) -> None:
         self._path = path
         self._clock = clock
@@ -39,7 +39,7 @@ class WriterThread:
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "tirelessd-writer")
         self._writer = Writer(path, clock, busy_seconds)
-        self._committer = Committer(self._start, time.now, clock, emit, PATIENCE_SECONDS)
+        self._committer = Committer(self._start, steady.now, clock, emit, PATIENCE_SECONDS)
         self._tidying: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
