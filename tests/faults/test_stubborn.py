@@ -12,9 +12,7 @@ from tests.faults.test_shutdown import items_url
 from tests.waiting import wait_until
 
 
-async def test_blocked_thread_is_abandoned_at_exit(
-    make_daemon: MakeDaemon, ledger: Ledger
-) -> None:
+async def test_blocked_thread_is_abandoned_at_exit(make_daemon: MakeDaemon, ledger: Ledger) -> None:
     """The daemon exits in time with code 1, says what it abandoned, and its item is tried again."""
     handler = {"type": "python", "function": "tests.model:block"}
     queues = {"work": {"handler": handler, "slots": 1}}

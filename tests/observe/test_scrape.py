@@ -101,9 +101,7 @@ async def test_promtool_finds_nothing_to_mend(client: Client) -> None:
 async def test_both_formats_say_the_same(client: Client) -> None:
     """OpenMetrics is valid by its own strict parser, and has the same samples as the text."""
     text = samples_of(parse_text(await scrape(client, "text/plain")))
-    openmetrics = samples_of(
-        parse_openmetrics(await scrape(client, OPENMETRICS))
-    )
+    openmetrics = samples_of(parse_openmetrics(await scrape(client, OPENMETRICS)))
 
     own = {key for key in text if key[0].startswith("tirelessd_")}
     assert own
