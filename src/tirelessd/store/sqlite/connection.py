@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +15,10 @@ from tirelessd.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 # The start may spend this long on looking for damage; a large file is looked at in part.
 CHECK_SECONDS: Final = 0.5
 # SQLite shortens its log to this when it starts over, after a long foreign reader made it grow.
-LOG_LIMIT_BYTES: Final = 16 * 1024 * 1024
-_CHECK_STEPS: Final = 20_000
+LOG_LIMIT_PAGES: Final = 4_096
+_PAGE_BYTES: Final = 4_096
+# How many pages are looked at between two looks at the clock.
+_CHECK_PAGES: Final = 100
 
 _READ_WRITE: Final = apsw.SQLITE_OPEN_READWRITE
 _CREATE: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
@@ -54,7 +56,7 @@ def _make_durable(db: apsw.Connection, path: Path) -> None:
     journal_mode = pragma(db, "journal_mode = wal")
     # Checkpoints are the writer's own affair: they must not happen inside somebody's commit.
     db.execute("PRAGMA wal_autocheckpoint = 0")
-    db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}")
+    db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT_PAGES * _PAGE_BYTES}")
     db.execute("PRAGMA synchronous = FULL")
     if journal_mode != "wal" or pragma(db, "synchronous") != 2:
         raise StartError(f"{path}: no write-ahead log with full synchronisation to be had here")
@@ -84,7 +86,7 @@ def prepare(path: Path, busy_seconds: float, monotonic: Callable[[], float]) -> 
         if not path.exists():
             _create(path, busy_seconds)
         _examine(path, busy_seconds, monotonic)
-        _migrate(path, busy_seconds)
+        _bring_up_to_date(path, busy_seconds)
     except apsw.Error as error:
         raise StartError(f"{path}: {_in_words(error)}") from error
     except OSError as error:
@@ -116,11 +118,12 @@ def _create(path: Path, busy_seconds: float) -> None:
         left_over.unlink(missing_ok=True)
     db = apsw.Connection(str(unfinished), flags=_CREATE)
     try:
+        db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         pragma(db, "journal_mode = wal")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     finally:
         db.close()
-    _migrate(unfinished, busy_seconds)
+    _bring_up_to_date(unfinished, busy_seconds)
     unfinished.rename(path)
     _sync_directory(path.parent)
 
@@ -163,20 +166,28 @@ def _examine(path: Path, busy_seconds: float, monotonic: Callable[[], float]) ->
 def _quick_check(db: apsw.Connection, monotonic: Callable[[], float]) -> str:
     """The first damage that SQLite finds in the time there is, or "ok"."""
     ends_at = monotonic() + CHECK_SECONDS
-    db.set_progress_handler(lambda: monotonic() > ends_at, _CHECK_STEPS)
+    db.set_progress_handler(lambda: monotonic() > ends_at, _CHECK_PAGES)
     try:
-        return str(pragma(db, "quick_check(1)")).partition("\n")[0]
+        return str(pragma(db, "quick_check(1)")).rpartition("\n")[2]
     except apsw.InterruptError:
         return "ok"
 
 
-def _migrate(path: Path, busy_seconds: float) -> None:
+def _bring_up_to_date(path: Path, busy_seconds: float) -> None:
     db = open_writer(path, busy_seconds)
     try:
-        for version in range(pragma(db, "user_version"), len(MIGRATIONS)):
-            db.execute("BEGIN IMMEDIATE")
-            db.execute(MIGRATIONS[version])
-            db.execute(f"PRAGMA user_version = {version + 1}")
-            db.execute("COMMIT")
+        migrate(db, MIGRATIONS)
     finally:
         db.close()
+
+
+def migrate(db: apsw.Connection, migrations: Sequence[str]) -> None:
+    """Run the migrations that the database has not had, each whole or not at all, in order.
+
+    A start that is killed between two of them goes on with the next one.
+    """
+    for version in range(pragma(db, "user_version"), len(migrations)):
+        db.execute("BEGIN IMMEDIATE")
+        db.execute(migrations[version])
+        db.execute(f"PRAGMA user_version = {version + 1}")
+        db.execute("COMMIT")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -14,7 +15,7 @@ import apsw
 from tirelessd.core.clock import Clock
 from tirelessd.core.errors import StoreUnavailable
 from tirelessd.store.sqlite.connection import open_reader
-from tirelessd.store.sqlite.faults import is_handle_sound, store_error
+from tirelessd.store.sqlite.faults import Fault, fault_of, store_error
 
 _DEADLINE_STEPS: Final = 50_000
 
@@ -65,9 +66,10 @@ class Reader:
             finally:
                 db.execute("ROLLBACK")
         except apsw.Error as error:
-            if not is_handle_sound(error):
+            fault = fault_of(error)
+            if fault is Fault.BROKEN:
                 self._discard()
-            raise store_error(error) from error
+            raise store_error(error, fault) from error
 
     def _connection(self) -> apsw.Connection:
         if self._db is None:
@@ -79,4 +81,5 @@ class Reader:
     def _discard(self) -> None:
         db, self._db = self._db, None
         if db is not None:
-            db.close(force=True)
+            with suppress(apsw.Error):  # a broken disk may refuse even that
+                db.close(force=True)

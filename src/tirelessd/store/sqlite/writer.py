@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -19,8 +20,8 @@ import apsw
 from tirelessd.core.clock import Clock
 from tirelessd.core.errors import CommitUnknown, StartError, StoreUnavailable
 from tirelessd.store.commit import Batch
-from tirelessd.store.sqlite.connection import LOG_LIMIT_BYTES, open_writer, pragma
-from tirelessd.store.sqlite.faults import is_handle_sound, is_value_fault, store_error
+from tirelessd.store.sqlite.connection import LOG_LIMIT_PAGES, open_writer, pragma
+from tirelessd.store.sqlite.faults import Fault, fault_of, store_error
 from tirelessd.store.sqlite.settle import undo
 from tirelessd.store.sqlite.steps import execute
 from tirelessd.store.sqlite.transaction import Transaction
@@ -29,6 +30,8 @@ from tirelessd.store.sqlite.transaction import Transaction
 CHECKPOINT_PAGES: Final = 1_000
 # How often a look at the path tells whether the file is still there.
 IDENTITY_SECONDS: Final = 1.0
+
+Identity = tuple[int, int]
 
 
 class Writer:
@@ -40,7 +43,9 @@ class Writer:
         self._busy_seconds = busy_seconds
         self._owner = int.from_bytes(os.urandom(8), "big") >> 1
         self._db: apsw.Connection | None = None
-        self._identity: tuple[int, int] | None = None
+        self._log_path = path.with_name(path.name + "-wal")
+        self._file: Identity | None = None
+        self._log: Identity | None = None
         self._checked_at = 0.0
         self._fresh_rows: Iterator[int] = count(1)
         self._number = 0
@@ -51,7 +56,9 @@ class Writer:
 
     def open(self) -> apsw.Connection:
         """Open the connection; raises `apsw.Error`, `StartError` or `StoreUnavailable`."""
-        self._check_identity()
+        self._file = self._file or identity(self._path)
+        self._log = None
+        self._check_files()
         self._db = db = open_writer(self._path, self._busy_seconds)
         try:
             self._fresh_rows = count(db.execute("SELECT coalesce(max(row), 0) + 1 FROM items").get)
@@ -59,6 +66,7 @@ class Writer:
         except apsw.Error:
             self._discard()
             raise
+        self._log = identity(self._log_path)
         self._log_pages = self._checkpointed_pages = 0
         db.set_wal_hook(self._count_log_pages)
         return db
@@ -68,12 +76,13 @@ class Writer:
         try:
             self._write_together(batch)
         except Exception as error:  # noqa: BLE001  (whatever it is, all who share the commit hear it)
-            if len(batch.operations) > 1 and is_value_fault(error):
+            fault = fault_of(error, self._system_errno)
+            if fault is Fault.VALUE and len(batch.operations) > 1:
                 for operation in batch.operations:
                     self.write(Batch([operation], batch.now))
             else:
                 for operation in batch.operations:
-                    operation.error = store_error(error, self._system_errno)
+                    operation.error = store_error(error, fault)
 
     def checkpoint(self) -> None:
         """Copy the log into the database if it has grown since the last time; never raises."""
@@ -84,7 +93,7 @@ class Writer:
         """For a quiet moment: copy the rest of the log, and cut it if it has grown large."""
         if self._log_pages:
             self._checkpoint("PASSIVE")
-        if self._log_pages > LOG_LIMIT_BYTES // 4096:
+        if self._log_pages > LOG_LIMIT_PAGES:
             self._checkpoint("TRUNCATE")
 
     def close(self) -> None:
@@ -116,62 +125,69 @@ class Writer:
         try:
             tx.db.execute("COMMIT")
         except apsw.Error as error:
-            self._abandon(tx.db, error)
-            # Without room, the frame that makes a commit valid was not written: it did not happen.
-            if is_handle_sound(error) or not self._has_happened(number, tx):
+            # On a sound connection the frame that makes a commit valid was never written.
+            if self._abandon(tx.db, error) is not Fault.BROKEN:
+                raise
+            try:
+                self._start_log_over(self.open())
+            except (apsw.Error, StartError, StoreUnavailable) as obstacle:
+                self._discard()
+                self._doubtful_tokens += tx.tokens
+                raise CommitUnknown(
+                    f"the disk failed in a commit, and its fate is unknown: {obstacle}"
+                ) from error
+            if self._number != number:
                 raise
 
-    def _has_happened(self, number: int, tx: Transaction) -> bool:
-        """Learn on a new connection whether a commit happened, and make sure that it stays so.
+    def _start_log_over(self, db: apsw.Connection) -> None:
+        """Make sure that what a new connection sees is what a crash would leave.
 
-        A failed fsync leaves frames in the log that a crash would bring to life. Starting the log
-        over removes them, or, if they count already, writes their pages to the database anew.
+        A failed fsync leaves frames in the log that a recovery would bring to life. Starting the
+        log over removes them, or, if they count already, writes their pages to the database anew.
         """
-        try:
-            is_sure = not pragma(self.open(), "wal_checkpoint(TRUNCATE)")
-        except (apsw.Error, StartError, StoreUnavailable):
-            self._discard()
-            is_sure = False
-        if is_sure:
-            return self._number == number
-        self._doubtful_tokens += tx.tokens
-        raise CommitUnknown("the disk failed while a commit was written; its fate is unknown")
+        is_busy, _, _ = pragma(db, "wal_checkpoint(TRUNCATE)")
+        if is_busy:
+            raise apsw.BusyError("a reader holds on to the log")
 
-    def _abandon(self, db: apsw.Connection, error: Exception) -> None:
-        """Undo the transaction; after a fault of the disk, give up the connection too."""
+    def _abandon(self, db: apsw.Connection, error: Exception) -> Fault:
+        """Undo the transaction, and give up a connection that is broken."""
         self._system_errno = db.system_errno
+        fault = fault_of(error, self._system_errno)
         try:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-        except apsw.Error as failed:
-            error = failed
-        if not is_handle_sound(error):
+        except apsw.Error:
+            fault = Fault.BROKEN
+        if fault is Fault.BROKEN:
             self._discard()
+        return fault
 
     def _discard(self) -> None:
         db, self._db = self._db, None
         if db is not None:
-            db.close(force=True)
+            with suppress(apsw.Error):  # closing checkpoints, which a broken disk refuses again
+                db.close(force=True)
 
     def _sound_connection(self) -> apsw.Connection:
         self._system_errno = 0
         if self._clock.monotonic() >= self._checked_at + IDENTITY_SECONDS:
-            self._check_identity()
+            self._check_files()
         return self._db or self.open()
 
-    def _check_identity(self) -> None:
-        """Refuse to write to a file that nobody will find again. `stat` opens nothing."""
-        identity = _identity(self._path)
-        if identity is None or identity != (self._identity or identity):
-            raise StoreUnavailable(f"{self._path} was moved, replaced or deleted; put it back")
-        self._identity = identity
+    def _check_files(self) -> None:
+        """Refuse to write to files that nobody will find again. `stat` opens nothing."""
+        is_there = identity(self._path) == self._file is not None
+        if not is_there or (self._log is not None and identity(self._log_path) != self._log):
+            raise StoreUnavailable(
+                f"{self._path} or its log was moved, replaced or deleted; put it back"
+            )
         self._checked_at = self._clock.monotonic()
 
     def _checkpoint(self, mode: str) -> None:
         if self._db is None:
             return
         try:
-            is_busy = pragma(self._db, f"wal_checkpoint({mode})")
+            is_busy, _, _ = pragma(self._db, f"wal_checkpoint({mode})")
         except apsw.Error as error:
             self._abandon(self._db, error)
             return
@@ -185,7 +201,8 @@ class Writer:
         return apsw.SQLITE_OK
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> Identity | None:
+    """Which file is at a path; None when there is none."""
     try:
         found = path.stat()
     except OSError:
