@@ -158,7 +158,7 @@ class _Acceptance:
         """Paused queues, and those where an item waits that a slot must take first."""
         asked = {o.items[index].queue for o in self._operations for index in o.reserved}
         asked -= self._tx.paused
-        waiting = {queue for queue in asked if self._tx.run(IS_READY, queue=queue)}
+        waiting = {queue for queue in asked if self._tx.run(IS_READY, queue=queue, limit=1)}
         return waiting | self._tx.paused
 
     def _accept(self, operation: Enqueue, index: int, item: NewItem, tokens: Any) -> Enqueued:

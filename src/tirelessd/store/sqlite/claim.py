@@ -21,18 +21,26 @@ from tirelessd.store.sqlite.transaction import Transaction, as_json
 # CROSS JOIN keeps the order of the loops: priorities as listed, each walked in its index's order.
 _PROBE: Final = """
 FROM json_each('[9,8,7,6,5,4,3,2,1,0]') AS level
-CROSS JOIN items INDEXED BY {index}
+CROSS JOIN items INDEXED BY {index}{payloads}
 WHERE items.queue = :queue AND items.priority = level.value
     AND items.state = 'queued' AND items.lost_leases {lost_leases}
+    AND items.due_at <= :now AND items.deadline_at > :now
+LIMIT :limit
 """
-_FRESH: Final = _PROBE.format(index="items_claim", lost_leases="= 0")
-_RECOVERED: Final = _PROBE.format(index="items_recovered", lost_leases="> 0")
-_IS_DUE: Final = "AND items.due_at <= :now AND items.deadline_at > :now"
-
-_FIND: Final = "SELECT items.row, items.priority, items.due_at {probe} {is_due} LIMIT :limit"
-FIND_FRESH: Final = _FIND.format(probe=_FRESH, is_due=_IS_DUE)
-FIND_RECOVERED: Final = _FIND.format(probe=_RECOVERED, is_due=_IS_DUE)
-IS_READY: Final = f"SELECT 1 {_FRESH} {_IS_DUE} LIMIT 1"
+_COLUMNS: Final = """
+items.row, items.id, items.queue, payloads.content, payloads.content_type,
+    payloads.headers, items.priority, items.accepted_at, items.first_due_at, items.due_at,
+    items.attempts, items.generation, items.deadline_seconds, items.lost_leases,
+    payloads.traceparent, payloads.tracestate
+"""
+_PAYLOADS: Final = " CROSS JOIN payloads ON payloads.row = items.row"
+FIND_FRESH: Final = f"SELECT {_COLUMNS}" + _PROBE.format(
+    index="items_claim", lost_leases="= 0", payloads=_PAYLOADS
+)
+FIND_RECOVERED: Final = f"SELECT {_COLUMNS}" + _PROBE.format(
+    index="items_recovered", lost_leases="> 0", payloads=_PAYLOADS
+)
+IS_READY: Final = "SELECT 1" + _PROBE.format(index="items_claim", lost_leases="= 0", payloads="")
 
 _NEXT_DUE: Final = """
 SELECT min((
@@ -51,19 +59,11 @@ SET state = 'leased', attempts = attempts + 1, token = lease.value ->> 1, owner 
 FROM jsonb_each(:leases) AS lease
 WHERE items.row = lease.value ->> 0 AND items.state = 'queued'
 """
-_READ: Final = """
-SELECT items.row, items.token, items.attempts, items.generation, items.lost_leases,
-    items.deadline_seconds, payloads.traceparent, payloads.tracestate,
-    items.accepted_at, items.first_due_at, items.due_at, payloads.headers,
-    items.id, items.queue, payloads.content, payloads.content_type, items.priority
-FROM json_each(:rows) AS wanted
-CROSS JOIN items ON items.row = wanted.value
-CROSS JOIN payloads ON payloads.row = items.row
-"""
 
-FIND_ORPHANED: Final = """
-SELECT row FROM items INDEXED BY items_leased
-WHERE state = 'leased' AND queue > '' AND owner <> :owner LIMIT :limit
+FIND_ORPHANED: Final = f"""
+SELECT {_COLUMNS}
+FROM items INDEXED BY items_leased {_PAYLOADS}
+WHERE items.state = 'leased' AND items.queue > '' AND items.owner <> :owner LIMIT :limit
 """
 _TAKE_OVER: Final = """
 UPDATE items NOT INDEXED SET token = lease.value ->> 1, owner = :owner
@@ -124,7 +124,7 @@ def reclaim(tx: Transaction, operations: Sequence[Reclaim]) -> None:
     """Take over leases that another start of the process holds; their attempts stay counted."""
     for operation in operations:
         found = tx.run(FIND_ORPHANED, limit=operation.limit)
-        operation.outcome = _lease(tx, _TAKE_OVER, [row for (row,) in found])
+        operation.outcome = _lease(tx, _TAKE_OVER, found, attempts=0)
 
 
 def _claim(tx: Transaction, queue: str, limit: int, recovered: int) -> list[Claim]:
@@ -133,45 +133,46 @@ def _claim(tx: Transaction, queue: str, limit: int, recovered: int) -> list[Clai
     found = tx.run(FIND_FRESH, queue=queue, limit=limit)
     if recovered > 0:
         found += tx.run(FIND_RECOVERED, queue=queue, limit=recovered)
-        found.sort(key=lambda due: (-due[1], due[2], due[0]))
-    return _lease(tx, _LEASE, [row for row, _, _ in found[:limit]])
+        found.sort(key=_place)
+    return _lease(tx, _LEASE, found[:limit], attempts=1)
 
 
-def _lease(tx: Transaction, statement: str, rows: Sequence[int]) -> list[Claim]:
-    """Put fresh tokens on these rows and read them back, in the same order."""
-    if not rows:
+def _place(found: Sequence[Any]) -> tuple[int, float, int]:
+    """Where an item stands among those that are due."""
+    row, due_at, priority = found[0], found[9], found[6]
+    return -priority, due_at, row
+
+
+def _lease(
+    tx: Transaction, statement: str, found: Sequence[Sequence[Any]], attempts: int
+) -> list[Claim]:
+    """Put fresh tokens on these items, counting so many more attempts; in the same order."""
+    if not found:
         return []
-    tokens = tx.draw_tokens(len(rows))
+    tokens = tx.draw_tokens(len(found))
+    rows = (row for row, *_ in found)
     tx.run(statement, leases=as_json(zip(rows, tokens, strict=True)))
-    return [_as_claim(found, tx.now) for found in tx.run(_READ, rows=as_json(rows))]
-
-
-def _as_claim(found: Sequence[Any], now: float) -> Claim:
-    row, token, attempt, generation, lost_leases, deadline_seconds, traceparent, tracestate = found[
-        :8
+    return [
+        _as_claim(columns, token, tx.now, attempts)
+        for columns, token in zip(found, tokens, strict=True)
     ]
-    accepted_at, first_due_at, due_at, headers, *content = found[8:]
-    item_id, queue, payload, content_type, priority = content
+
+
+def _as_claim(columns: Sequence[Any], token: int, now: float, attempts: int) -> Claim:
+    (row, item_id, queue, payload, content_type, headers, priority, accepted_at, *times) = columns
+    first_due_at, due_at, tried, generation, deadline_seconds, lost_leases, *trace = times
+    allowed = msgspec.json.decode(headers) if headers else {}
     return Claim(
-        item=Item(
-            id=item_id,
-            queue=queue,
-            payload=payload,
-            content_type=content_type,
-            headers=msgspec.json.decode(headers) if headers else {},
-            priority=priority,
-            accepted_epoch_seconds=accepted_at,
-        ),
-        lease=Lease(item_id, queue, row, token),
-        attempt=attempt,
-        generation=generation,
-        deadline_seconds=deadline_seconds,
-        waited_seconds=max(now - due_at, 0.0),
-        elapsed_seconds=max(now - first_due_at, 0.0),
-        age_seconds=max(now - accepted_at, 0.0),
-        lost_leases=lost_leases,
-        traceparent=traceparent,
-        tracestate=tracestate,
+        Item(item_id, queue, payload, content_type, allowed, priority, accepted_at),
+        Lease(item_id, queue, row, token),
+        tried + attempts,
+        generation,
+        deadline_seconds,
+        max(now - due_at, 0.0),
+        max(now - first_due_at, 0.0),
+        max(now - accepted_at, 0.0),
+        lost_leases,
+        *trace,
     )
 
 

@@ -91,6 +91,9 @@ class Renew(Fenced):
     verb = "renew"
 
 
+_WRITTEN: Final = Settled(is_held=True)
+_REFUSED: Final = Settled(is_held=False)
+
 # The row and the token of a lease: what the fence compares.
 _Fence = tuple[int, int]
 _Settlements = dict[_Fence, Settlement]
@@ -106,10 +109,7 @@ def settle(tx: Transaction, operations: Sequence[Settle]) -> None:
     failures = {k: s for k, s in first.items() if k not in successes}
     held = _write_successes(tx, successes) | _write_failures(tx, failures)
     for operation in operations:
-        operation.outcome = [
-            Settled((key := _fence(s.lease)) in held and first[key] is s)
-            for s in operation.settlements
-        ]
+        operation.outcome = [_answer(settlement, held) for settlement in operation.settlements]
 
 
 def release(tx: Transaction, operations: Sequence[Release]) -> None:
@@ -125,6 +125,15 @@ def renew(tx: Transaction, operations: Sequence[Renew]) -> None:
 def undo(tx: Transaction, tokens: Sequence[int]) -> None:
     """Hand back leases that were written, but whose holders were told they might not be."""
     tx.run(_UNDO, tokens=as_json(tokens))
+
+
+def _answer(settlement: Settlement, held: set[_Fence]) -> Settled:
+    """Whether this one was written; in the order of the calls, so the first with a lease was."""
+    fence = _fence(settlement.lease)
+    if fence not in held:
+        return _REFUSED
+    held.remove(fence)
+    return _WRITTEN
 
 
 def _fence(lease: Lease) -> _Fence:
