@@ -114,7 +114,7 @@ def ids_of(claims: Sequence[Claim]) -> list[str]:
 
 def decide(claim: Claim, decision: Decision, *, refill: bool = False) -> Settlement:
     """A decision on a claimed item."""
-    return Settlement(claim.lease, decision, claim.generation, claim.attempt, 0.5, refill)
+    return Settlement(claim.lease, decision, claim.generation, claim.attempt, 0.5, refill=refill)
 
 
 def succeed(claim: Claim, result: bytes | None = None, *, refill: bool = False) -> Settlement:

@@ -61,7 +61,7 @@ def test_every_kind_of_statement_is_looked_at() -> None:
         "upkeep.EXPIRE": True,
         "old.OLDEST_ENDED": True,
         "reads.LIST_DEAD": True,
-        "snapshot.COUNT_OTHERS": True,
+        "snapshot.COUNTS": True,
     }
 
     assert {name for name, is_needed in verbs.items() if is_needed} <= set(ALL)
@@ -94,7 +94,9 @@ def test_no_statement_walks_a_table_or_sorts(db: apsw.Connection, name: str) -> 
         ("old.OLDEST_ENDED", "items_ended (queue=? AND state=? AND finished_at<?)"),
         ("reads.LISTS None", "items_queue (queue=? AND rowid>? AND rowid<?)"),
         ("reads.LIST_DEAD", "items_dead ((finished_at,id)>(?,?))"),
-        ("snapshot.COUNT_FRESH", "items_claim (queue=?)"),
+        ("snapshot.COUNTS", "items_claim (queue=? AND priority=? AND due_at>?)"),
+        ("snapshot.COUNTS", "items_ended (queue=? AND state=? AND finished_at>?)"),
+        ("snapshot.LONGEST_DUE", "items_claim (queue=? AND priority=? AND due_at<?)"),
     ],
 )
 def test_statement_searches_its_own_index(db: apsw.Connection, name: str, index: str) -> None:

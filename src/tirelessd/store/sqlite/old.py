@@ -22,6 +22,8 @@ COUNT_ENDED: Final = """
 SELECT count(*) FROM items INDEXED BY items_ended
 WHERE queue = :queue AND finished_at IS NOT NULL
 """
+# Row numbers are distinct, so there are at most so many items in all queues together.
+MOST_ITEMS: Final = "SELECT (SELECT max(row) FROM items) - (SELECT min(row) FROM items) + 1"
 _FOREVER: Final = 9e999
 
 
@@ -43,7 +45,7 @@ def _old_of_queue(
         State.DEAD: kept.dead_seconds,
     }
     outlived = _oldest(db, queue.name, {s: now - seconds for s, seconds in ages.items()}, limit)
-    too_many = _count(db, queue.name) - kept.items
+    too_many = _count_ended(db, queue.name, kept.items) - kept.items
     if too_many <= len(outlived):
         return outlived
     return _oldest(db, queue.name, dict.fromkeys(ages, _FOREVER), min(too_many, limit))
@@ -59,6 +61,10 @@ def _oldest(
     return list(islice(heapq.merge(*each), limit))
 
 
-def _count(db: apsw.Connection, queue: str) -> int:
+def _count_ended(db: apsw.Connection, queue: str, enough: int) -> int:
+    """How many there are; 0 when a glance tells that there are not more than enough."""
+    [(most,)] = rows(db, MOST_ITEMS)
+    if (most or 0) <= enough:
+        return 0
     [(count,)] = rows(db, COUNT_ENDED, queue=queue)
     return int(count)

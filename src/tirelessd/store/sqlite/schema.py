@@ -21,7 +21,7 @@ CREATE TABLE items (
     id TEXT NOT NULL,
     queue TEXT NOT NULL,
     state TEXT NOT NULL,
-    priority INTEGER NOT NULL,
+    priority INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 9),
     attempts INTEGER NOT NULL,
     generation INTEGER NOT NULL,
     lost_leases INTEGER NOT NULL,

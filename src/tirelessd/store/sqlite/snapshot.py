@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -14,28 +13,57 @@ from tirelessd.core.item import ShownState, State
 from tirelessd.store.base import QueueSnapshot, Snapshot
 from tirelessd.store.sqlite.connection import pragma, rows
 
-_QUEUED: Final = """
-SELECT
-    min(due_at) FILTER (WHERE due_at <= :now AND deadline_at > :now),
-    count(*) FILTER (WHERE due_at <= :now),
-    count(*) FILTER (WHERE due_at > :now AND attempts = 0),
-    count(*) FILTER (WHERE due_at > :now AND attempts > 0),
-    min(row) FILTER (WHERE due_at <= :now),
-    min(row) FILTER (WHERE due_at > :now AND attempts = 0),
-    min(row) FILTER (WHERE due_at > :now AND attempts > 0)
-FROM items INDEXED BY {index}
-WHERE queue = :queue AND state = 'queued' AND lost_leases {lost_leases}
+_LEVELS: Final = "json_each('[9,8,7,6,5,4,3,2,1,0]') AS level"
+_INDEXES: Final = (("items_claim", "= 0"), ("items_recovered", "> 0"))
+_COUNT_QUEUED: Final = """
+SELECT '{shown}', count(*), min(items.row) FROM {levels} CROSS JOIN items INDEXED BY {index}
+WHERE items.queue = :queue AND items.priority = level.value AND items.state = 'queued'
+    AND items.lost_leases {lost_leases} AND items.due_at {condition}
 """
-COUNT_FRESH: Final = _QUEUED.format(index="items_claim", lost_leases="= 0")
-COUNT_RECOVERED: Final = _QUEUED.format(index="items_recovered", lost_leases="> 0")
-_COUNT_ENDED: Final = """
-UNION ALL SELECT '{state}', count(*), min(row) FROM items INDEXED BY items_ended
-WHERE queue = :queue AND state = '{state}' AND finished_at IS NOT NULL
-"""
-COUNT_OTHERS: Final = """
+_QUEUED: Final = {
+    ShownState.READY: "<= :now",
+    ShownState.SCHEDULED: "> :now AND items.attempts = 0",
+    ShownState.RETRYING: "> :now AND items.attempts > 0",
+}
+_COUNT_LEASED: Final = """
 SELECT 'running', count(*), min(row) FROM items INDEXED BY items_leased
 WHERE queue = :queue AND state = 'leased'
-""" + "".join(_COUNT_ENDED.format(state=state.value) for state in State if state.is_final)
+"""
+_COUNT_ENDED: Final = """
+SELECT '{state}', count(*), min(row) FROM items INDEXED BY items_ended
+WHERE queue = :queue AND state = '{state}' AND finished_at IS NOT NULL
+"""
+# A row per shown state and index: how many, and the row of the one accepted first.
+COUNTS: Final = " UNION ALL ".join(
+    [
+        *(
+            _COUNT_QUEUED.format(
+                shown=shown.value,
+                levels=_LEVELS,
+                index=index,
+                lost_leases=lost_leases,
+                condition=condition,
+            )
+            for index, lost_leases in _INDEXES
+            for shown, condition in _QUEUED.items()
+        ),
+        _COUNT_LEASED,
+        *(_COUNT_ENDED.format(state=state.value) for state in State if state.is_final),
+    ]
+)
+_LONGEST_DUE: Final = """
+(
+    SELECT items.due_at FROM items INDEXED BY {index}
+    WHERE items.queue = :queue AND items.priority = level.value AND items.state = 'queued'
+        AND items.lost_leases {lost_leases} AND items.due_at <= :now AND items.deadline_at > :now
+    ORDER BY items.due_at LIMIT 1
+)
+"""
+LONGEST_DUE: Final = (
+    f"SELECT min(coalesce({{}}, :now), coalesce({{}}, :now)) FROM {_LEVELS}".format(
+        *(_LONGEST_DUE.format(index=index, lost_leases=each) for index, each in _INDEXES)
+    )
+)
 # Each step seeks the next name, whatever the number of items between.
 QUEUE_NAMES: Final = """
 WITH RECURSIVE names (queue) AS (
@@ -48,7 +76,6 @@ WITH RECURSIVE names (queue) AS (
 )
 SELECT queue FROM names WHERE queue IS NOT NULL
 """
-_QUEUED_STATES: Final = (ShownState.READY, ShownState.SCHEDULED, ShownState.RETRYING)
 
 
 def snapshot(db: apsw.Connection, now: float, path: Path, queues: Sequence[str]) -> Snapshot:
@@ -65,18 +92,14 @@ def snapshot(db: apsw.Connection, now: float, path: Path, queues: Sequence[str])
 
 
 def _queue(db: apsw.Connection, now: float, queue: str) -> QueueSnapshot:
-    counts: Counter[ShownState] = Counter(dict.fromkeys(ShownState, 0))
+    counts = dict.fromkeys(ShownState, 0)
     ages = dict.fromkeys(ShownState, 0.0)
-    ready_age = 0.0
-    others = rows(db, COUNT_OTHERS, queue=queue)
-    for sql in (COUNT_FRESH, COUNT_RECOVERED):
-        [(longest_due_at, *found)] = rows(db, sql, now=now, queue=queue)
-        ready_age = max(ready_age, now - (longest_due_at or now))
-        others += zip(_QUEUED_STATES, found[:3], found[3:], strict=True)
-    for state, number, oldest_row in others:
-        counts[ShownState(state)] += number
-        ages[ShownState(state)] = max(ages[ShownState(state)], _age(db, now, oldest_row))
-    return QueueSnapshot(counts, ready_age, ages)
+    for word, number, oldest_row in rows(db, COUNTS, queue=queue, now=now):
+        state = ShownState(word)
+        counts[state] += number
+        ages[state] = max(ages[state], _age(db, now, oldest_row))
+    longest_due_at = min(due_at for (due_at,) in rows(db, LONGEST_DUE, queue=queue, now=now))
+    return QueueSnapshot(counts, now - longest_due_at, ages)
 
 
 def _age(db: apsw.Connection, now: float, row: int | None) -> float:

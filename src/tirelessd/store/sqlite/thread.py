@@ -18,8 +18,8 @@ from tirelessd.store.sqlite.writer import Writer
 
 # What gathers behind a commit that hangs is refused after so long.
 PATIENCE_SECONDS: Final = 1.0
-# With nothing written for so long, the log is copied into the database.
-TIDY_SECONDS: Final = 2.0
+# With nothing written for so long, a log that has grown large is cut.
+TIDY_SECONDS: Final = 1.0
 
 T = TypeVar("T")
 
