@@ -44,7 +44,9 @@ from tirelessd.store.sqlite import SqliteStore
 
 # A commit thread beside a busy loop gets seven times as many commits through as with 5 ms.
 SWITCH_INTERVAL_SECONDS: Final = 0.0005
-LISTENER_STOP_SECONDS: Final = 1.0
+# What the drain leaves of the pod's grace, which is five seconds more than both drains take.
+CLOSE_SECONDS: Final = 2.5
+LISTENER_STOP_SECONDS: Final = 0.5
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -164,6 +166,9 @@ class Daemon:
             await self._engine.start()
             await self._api.start()
         except BaseException:
+            # The engine may have claimed already: those items are handed back, not abandoned.
+            self._engine.begin_drain()
+            await self._engine.drain(0)
             await self._close()
             raise
 
@@ -180,13 +185,21 @@ class Daemon:
         self._api.begin_leaving()
         await asyncio.sleep(self._settings.pre_drain_seconds)
         counts = await self._engine.drain(self._settings.drain_seconds)
-        await self._close()
+        await self._close_in_time()
         return 1 if counts["abandoned"] else 0
 
     def _leave_behind(self, code: int) -> NoReturn:
         """Exit past tasks and threads that would not end; `asyncio.run` would wait for them."""
         self._logs.close()
         os._exit(code)
+
+    async def _close_in_time(self) -> None:
+        """Close everything, or as much as a disk or a thread that hangs allows."""
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._close()
+        except TimeoutError:
+            self._stubborn = [*self._stubborn, "closing"]
 
     async def _close(self) -> None:
         # Callers first, so that none sees a store that is already closed; probes last.

@@ -24,7 +24,7 @@ async def test_returned_and_ended_places_are_free_again() -> None:
     capacity = Capacity([QueueConfig("work", capacity_items=2)])
     capacity.reserve("work", 2)
 
-    capacity.give_back("work", 1)
+    capacity.conclude("work", 2, 1)
     capacity.end("work")
 
     assert capacity.reserve("work", 2) == 2

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.clock import START_AT
 from tests.store.shelf import KEEP_SECONDS, Shelf, accepted, key, new_item, succeed
-from tirelessd.core.errors import StoreError, StoreUnavailable
+from tirelessd.core.errors import StoreError, UnstorableValue
 from tirelessd.core.item import Body, ShownState, State
 from tirelessd.core.queue import QueueConfig, Retention
 from tirelessd.store.base import Accepted, Conflicting, Replayed
@@ -213,7 +213,7 @@ async def test_bad_value_fails_nobody_else(shelf: Shelf) -> None:
     answers = await asyncio.gather(*calls, return_exceptions=True)
 
     failures = [answer for answer in answers if isinstance(answer, BaseException)]
-    assert [type(failure) for failure in failures] == [StoreUnavailable]
+    assert [type(failure) for failure in failures] == [UnstorableValue]
     assert [(await shelf.record(item.id)).state for item in good] == [State.QUEUED] * 5
 
 

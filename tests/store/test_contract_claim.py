@@ -214,6 +214,17 @@ async def test_recovered_items_count_toward_the_limit_and_keep_their_place(shelf
     assert ids_of(await shelf.take()) == [low]
 
 
+async def test_recovered_items_are_ordered_by_due_time_among_the_others(shelf: Shelf) -> None:
+    """The longer due goes first, though the other was accepted before it."""
+    [patient] = await shelf.put(new_item(delay_seconds=2.0))
+    [lost] = await recovered(shelf, 1)
+    shelf.clock.advance(2.0)
+
+    claims = await shelf.take(recovered=1)
+
+    assert ids_of(claims) == [lost, patient]
+
+
 async def test_recovered_items_are_announced_only_to_who_takes_them(shelf: Shelf) -> None:
     """The next due time speaks of items that the same call could have claimed."""
     await shelf.put(new_item())

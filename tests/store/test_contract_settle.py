@@ -121,6 +121,63 @@ async def test_of_two_decisions_in_one_commit_the_first_stands(shelf: Shelf) -> 
     assert await shelf.store.result(item_id) is None
 
 
+async def test_repeat_of_a_written_settlement_holds_and_changes_nothing(shelf: Shelf) -> None:
+    """When the fate of a commit was unknown, asking again tells that it happened."""
+    ids = await shelf.put(*[new_item() for _ in range(3)])
+    settlements = [
+        decide_of(claim)
+        for claim, decide_of in zip(await shelf.take(), (succeed, retry, give_up), strict=True)
+    ]
+    await shelf.settle(*settlements)
+    before = [await shelf.record(item_id) for item_id in ids]
+    shelf.clock.advance(5.0)
+
+    held = await shelf.settle(*map(repeated, settlements))
+
+    assert held == [True, True, True]
+    assert [await shelf.record(item_id) for item_id in ids] == before
+
+
+async def test_repeat_of_a_settlement_that_did_not_happen_writes_it(shelf: Shelf) -> None:
+    """When the first try was lost, the second one counts."""
+    [item_id] = await shelf.put(new_item())
+
+    held = await shelf.settle(repeated(give_up(await shelf.take_one())))
+
+    assert held == [True]
+    assert (await shelf.record(item_id)).state is State.DEAD
+
+
+async def test_repeat_is_refused_once_somebody_else_had_the_item(shelf: Shelf) -> None:
+    """Under another token, or after a release, nothing tells of an earlier try."""
+    await shelf.put(new_item(), new_item())
+    retried, released = await shelf.take()
+    await shelf.settle(retry(retried, seconds=0.0))
+    await shelf.take_one()
+    await shelf.store.release([released.lease])
+
+    held = await shelf.settle(repeated(retry(retried)), repeated(succeed(released)))
+
+    assert held == [False, False]
+
+
+async def test_repeat_brings_the_next_item(shelf: Shelf) -> None:
+    """The slot is free, whichever try it was."""
+    ids = await shelf.put(new_item(), new_item())
+    [claim] = await shelf.take(limit=1)
+    await shelf.settle(succeed(claim))
+
+    [refill] = await refills(shelf, repeated(succeed(claim, refill=True)))
+
+    assert refill is not None
+    assert refill.item.id == ids[1]
+
+
+def repeated(settlement: Settlement) -> Settlement:
+    """The same settlement, handed in once more."""
+    return msgspec.structs.replace(settlement, is_repeat=True)
+
+
 async def test_former_token_settles_nothing(shelf: Shelf) -> None:
     """Once an item has been claimed anew, only the new lease counts, in one commit too."""
     [item_id] = await shelf.put(new_item())

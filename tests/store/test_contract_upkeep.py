@@ -83,6 +83,16 @@ async def test_queued_item_is_cancelled_once(shelf: Shelf) -> None:
     assert await shelf.take() == []
 
 
+async def test_cancel_tells_the_attempts_so_far(shelf: Shelf) -> None:
+    """Those of the generation."""
+    [item_id] = await shelf.put(new_item())
+    await shelf.settle(retry(await shelf.take_one()))
+
+    answer = await shelf.store.cancel(item_id)
+
+    assert answer.attempts == 1
+
+
 async def test_one_of_two_concurrent_cancels_did_it(shelf: Shelf) -> None:
     """In one commit too."""
     [item_id] = await shelf.put(new_item())

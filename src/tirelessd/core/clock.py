@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
+
+_BOOT_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
@@ -23,8 +25,11 @@ class SystemClock:
     """The host's clocks."""
 
     def monotonic(self) -> float:
-        """Seconds of `CLOCK_MONOTONIC`."""
-        return time.monotonic()
+        """Seconds since the host was started, time asleep included where the host counts it.
+
+        `CLOCK_MONOTONIC` stands still while a Linux host is suspended; the store's time must not.
+        """
+        return time.clock_gettime(_BOOT_CLOCK)
 
     def wall(self) -> float:
         """Seconds since the Unix epoch; may jump when an operator or NTP sets it."""

@@ -46,6 +46,9 @@ class Settlement(msgspec.Struct, frozen=True):
     duration_seconds: float = 0.0
     # Half again to twice the throughput: the slot needs no second commit to get its next item.
     refill: bool = False
+    # The store could not tell the fate of an earlier try: if this very lease has been settled, it
+    # was by that one.
+    is_repeat: bool = False
 
     @property
     def failure(self) -> Failure | None:

@@ -13,6 +13,8 @@ TirelessdError
 │   └── Draining          503
 ├── StoreError            the store cannot do its work now; heals by itself
 │   ├── StoreUnavailable  nothing of the call happened
+│   │   ├── StoreFull         for want of room
+│   │   └── UnstorableValue   and to repeat it cannot help
 │   └── CommitUnknown     whether it happened could not be learned
 ├── StartError            the daemon must not start or go on; one line tells why
 └── AttemptError          an attempt failed, in a way its handler understood
@@ -22,6 +24,7 @@ TirelessdError
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 
@@ -158,6 +161,10 @@ class StoreFull(StoreUnavailable):
         super().__init__(message, "full")
 
 
+class UnstorableValue(StoreUnavailable):
+    """The store refuses what it was given; nothing happened, and to repeat it cannot help."""
+
+
 class CommitUnknown(StoreError):
     """The commit was sent, and whether it happened could not be learned."""
 
@@ -191,12 +198,15 @@ class AttemptError(TirelessdError):
 class Retry(AttemptError):
     """Raised by a handler to be called again, at the earliest after `after_seconds`."""
 
-    def __init__(self, detail: str = "", *, after_seconds: float | None = None) -> None:
-        super().__init__("handler", detail, retry_after_seconds=after_seconds)
+    def __init__(self, detail: object = "", *, after_seconds: float | None = None) -> None:
+        if after_seconds is not None and not 0 <= float(after_seconds) < math.inf:
+            raise ValueError(f"after_seconds must be a number from 0 on, not {after_seconds!r}")
+        asked = None if after_seconds is None else float(after_seconds)
+        super().__init__("handler", str(detail), retry_after_seconds=asked)
 
 
 class GiveUp(AttemptError):
     """Raised by a handler when no further attempt can help; the item ends dead at once."""
 
-    def __init__(self, detail: str = "") -> None:
-        super().__init__("permanent", detail)
+    def __init__(self, detail: object = "") -> None:
+        super().__init__("permanent", str(detail))

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tirelessd.core.clock import Clock
 from tirelessd.core.decision import Complete, Decision, GiveUpBecause
 from tirelessd.core.errors import AttemptError
-from tirelessd.core.events import Emit, HandlerStuck, UnexpectedError
+from tirelessd.core.events import DrainResult, Emit, HandlerStuck, UnexpectedError
 from tirelessd.core.item import Claim, Context
 from tirelessd.core.outcome import DeadReason, Failure, Reason, text_of_error
 from tirelessd.core.policy import StoredRetrying
@@ -29,33 +29,41 @@ MakeLogger = Callable[[str, str, int], Any]
 
 
 class Stop(StrEnum):
-    """Why an attempt is to end without a decision."""
+    """Why an attempt ends without a decision: its item is handed back, or belongs to others."""
 
-    DRAIN = "drain"
+    RELEASE = "release"
     LEASE_LOST = "lease_lost"
 
 
 class Attempt:
-    """A claim on its way through a slot: from delivery until its settlement is answered."""
+    """A claim on its way through a slot.
+
+    It waits, runs (`started_at`), is being written (`is_ending`), and is over (`result`). A handler
+    that would not end then is `left_behind`, and `is_stuck` once that is worth telling.
+    """
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
         self.started_at: float | None = None
         self.stopped: Stop | None = None
+        self.is_ending = False
+        self.result: DrainResult | None = None
+        self.left_behind: asyncio.Task[Complete] | None = None
         self.is_stuck = False
         self.limit: asyncio.Timeout | None = None
-        self.left_behind: asyncio.Task[Complete] | None = None
 
     def stop(self, why: Stop) -> None:
-        """End the attempt now; a result that is already there still counts."""
+        """End the attempt now; one whose outcome is being written, or is there already, stands."""
+        if self.is_ending:
+            return
         self.stopped = self.stopped or why
         if self.limit is not None and not self.limit.expired():
             # Cancels the handler from within, as the time limit would; the mark tells them apart.
             self.limit.reschedule(asyncio.get_running_loop().time())
 
-    def is_stopped(self) -> bool:
-        """Whether somebody wants the attempt to end without a decision."""
-        return self.stopped is not None
+    def stop_wanted(self) -> Stop | None:
+        """Why somebody wants the attempt to end without a decision, if anybody does."""
+        return self.stopped
 
     def running_seconds(self, now: float) -> float:
         """How long the handler has been at it, by the monotonic clock; 0 before it starts."""
@@ -83,14 +91,14 @@ class AttemptRunner:
         self._clock = clock
         self._make_logger = make_logger
 
-    async def decide(self, attempt: Attempt) -> Decision | None:
-        """Run the handler and judge the outcome; None when the attempt was stopped instead."""
-        if attempt.is_stopped():
-            return None
+    async def decide(self, attempt: Attempt) -> Decision | Stop:
+        """Run the handler and judge the outcome, unless the attempt is stopped."""
+        if (why := attempt.stop_wanted()) is not None:
+            return why
         decision = await self._judge(attempt)
         # What the handler did finish is worth keeping, even when it was about to be stopped.
-        if attempt.is_stopped() and not isinstance(decision, Complete):
-            return None
+        if (why := attempt.stop_wanted()) is not None and not isinstance(decision, Complete):
+            return why
         return decision
 
     async def _judge(self, attempt: Attempt) -> Decision:
@@ -112,7 +120,7 @@ class AttemptRunner:
         limit = attempt.limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                return await self._run_handler(claim, attempt)
+                return kept(await self._run_handler(claim, attempt))
         except TimeoutError:
             # The handler may raise a TimeoutError of its own; that one is its failure.
             if not limit.expired():
@@ -127,10 +135,16 @@ class AttemptRunner:
         if self._handler.ends_on_cancel:
             return await call
         task = self._supervisor.spawn(call, f"attempt {claim.item.id}")
-        # Shielded: the slot stops waiting at the limit, whatever the handler makes of its
-        # cancellation.
         try:
+            # Shielded: the slot stops waiting at the limit, whatever the handler makes of that.
             return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The limit may fire in the very round in which the handler ends: the answer is there.
+            is_at_limit = attempt.limit is not None and attempt.limit.expired()
+            if is_at_limit and task.done() and not task.cancelled():
+                answer: Complete = task.result()
+                return answer
+            raise
         finally:
             if not task.done():
                 task.cancel()
@@ -160,3 +174,11 @@ class AttemptRunner:
         attempt.is_stuck = False
         if not task.cancelled():
             task.exception()  # its attempt is settled; what it raised afterwards changes nothing
+
+
+def kept(answer: object) -> Complete:
+    """The handler's answer, if it is one; a handler of somebody else's may break its promise."""
+    if not isinstance(answer, Complete):
+        detail = f"the handler answered {type(answer).__name__} instead of Complete"
+        raise AttemptError(Reason.HANDLER, detail)
+    return answer

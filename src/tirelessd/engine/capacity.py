@@ -26,10 +26,13 @@ class Capacity:
     def __init__(self, queues: Iterable[QueueConfig]) -> None:
         self._limits = {config.name: config.capacity_items for config in queues}
         self._held = dict.fromkeys(self._limits, 0)
+        # Counted, so that a snapshot knows whether anything changed while it was taken.
+        self.changes = 0
+        self._reserved = 0
         self._ended: dict[str, deque[tuple[float, int]]] = {name: deque() for name in self._limits}
 
     def start_from(self, snapshots: Mapping[str, QueueSnapshot]) -> None:
-        """Take over the store's count; called before the first reservation."""
+        """Take over the store's count; nothing may have changed since it began to count."""
         for name, snapshot in snapshots.items():
             self._held[name] = snapshot.unfinished
 
@@ -38,19 +41,30 @@ class Capacity:
         limit = self._limits[queue]
         granted = places if limit == 0 else max(0, min(places, limit - self._held[queue]))
         self._held[queue] += granted
+        self._reserved += granted
+        self.changes += 1
         return granted
 
-    def give_back(self, queue: str, places: int) -> None:
-        """Return places whose items were not stored."""
-        self._held[queue] -= places
+    def conclude(self, queue: str, places: int, stored: int) -> None:
+        """The fate of reserved places is known: so many hold an item now, the others are free."""
+        self._held[queue] -= places - stored
+        self._reserved -= places
+        self.changes += 1
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no place is reserved for a commit whose fate is not known yet."""
+        return self._reserved == 0
 
     def add(self, queue: str, places: int) -> None:
         """Count items that came without asking: a redrive may exceed the limit."""
+        self.changes += 1
         if queue in self._held:
             self._held[queue] += places
 
     def end(self, queue: str, places: int = 1) -> None:
         """Count items that ended: their places are free, and they tell the rate."""
+        self.changes += 1
         if queue not in self._held:
             return
         self._held[queue] -= places

@@ -112,11 +112,11 @@ class Desk:
             raise ItemNotFound(item_id)
         if cancelled.state is not State.CANCELLED:
             raise NotCancellable(item_id, cancelled.state)
-        view = await self.item(item_id)
+        # It has happened, whatever becomes of the read that follows.
         if cancelled.is_changed:
             self._capacity.end(cancelled.queue)
-            self._emit(ItemCancelled(cancelled.queue, item_id, view.record.attempts))
-        return view
+            self._emit(ItemCancelled(cancelled.queue, item_id, cancelled.attempts))
+        return await self.item(item_id)
 
     async def _record(self, item_id: str) -> ItemRecord:
         record = await self._store.get(item_id)

@@ -10,7 +10,7 @@ from tirelessd.core.events import DrainFinished, DrainResult, Emit, ItemDrained
 from tirelessd.engine.attempt import Attempt, Stop
 from tirelessd.engine.pool import Pool
 
-RELEASE_SECONDS: Final = 3.0
+RELEASE_SECONDS: Final = 2.0
 
 
 class Drain:
@@ -36,7 +36,7 @@ class Drain:
         await self._wait_idle(drain_seconds)
         # A settlement that is being written is not disturbed: stopping reaches handlers only.
         for attempt in self._attempts():
-            attempt.stop(Stop.DRAIN)
+            attempt.stop(Stop.RELEASE)
         await self._wait_idle(RELEASE_SECONDS)
         counts = self._account()
         self._emit(DrainFinished(counts, asyncio.get_running_loop().time() - started))
@@ -60,9 +60,8 @@ class Drain:
         unsettled = set(self._attempts())
         counts: dict[DrainResult, int] = {"finished": 0, "released": 0, "abandoned": 0}
         for attempt in {*self._leased, *unsettled}:
-            result: DrainResult = "released" if attempt.stopped is Stop.DRAIN else "finished"
-            if attempt in unsettled:
-                result = "abandoned"
+            is_over = attempt.result is not None and attempt not in unsettled
+            result: DrainResult = attempt.result if attempt.result and is_over else "abandoned"
             counts[result] += 1
             self._emit(ItemDrained(attempt.claim.item.queue, attempt.claim.item.id, result))
         return counts

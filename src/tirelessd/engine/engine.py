@@ -37,7 +37,7 @@ from tirelessd.engine.supervisor import Supervisor
 from tirelessd.engine.upkeep import Upkeep
 from tirelessd.store.base import QueueSnapshot, Store
 
-STOP_SECONDS: Final = 2.0
+STOP_SECONDS: Final = 1.0
 
 
 class Status(msgspec.Struct, frozen=True):

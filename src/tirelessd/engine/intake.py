@@ -123,10 +123,11 @@ class Intake:
             stored = await self._store.enqueue(items, self._hand_off)
             accepted = sum(isinstance(one, Accepted) for one in stored)
         except StoreError as error:
+            # With an unknown fate there may be items after all; the next snapshot counts them.
             self._watch.failed(error)
             raise
         finally:
-            self._capacity.give_back(queue, places - accepted)
+            self._capacity.conclude(queue, places, accepted)
         self._watch.worked()
         self._announce(queue, items, stored)
         return stored
@@ -154,11 +155,18 @@ class Intake:
         # that got lost.
         known: Sequence[Replayed | Conflicting | None] = [None] * len(items)
         if any(item.key is not None for item in items):
-            known = await self._store.find_keys(items)
+            known = await self._known(items)
         return [
             reason if one is None else answered(item, one)
             for item, one in zip(items, known, strict=True)
         ]
+
+    async def _known(self, items: Sequence[NewItem]) -> Sequence[Replayed | Conflicting | None]:
+        try:
+            return await self._store.find_keys(items)
+        except StoreError:
+            # Refused either way, and the others of the slice may be stored: nothing may raise now.
+            return [None] * len(items)
 
 
 def new_item(config: QueueConfig, submission: Submission) -> NewItem:

@@ -16,10 +16,11 @@ from typing import Final
 import msgspec
 
 from tirelessd.core.clock import Clock
-from tirelessd.core.decision import RetryAfter
+from tirelessd.core.decision import Decision, GiveUpBecause, RetryAfter
 from tirelessd.core.errors import StoreError
-from tirelessd.core.events import ClaimFinished, Emit, ItemClaimed, LeaseLost
+from tirelessd.core.events import ClaimFinished, Emit, ItemClaimed, LeaseLost, UnexpectedError
 from tirelessd.core.item import Claim
+from tirelessd.core.outcome import DeadReason, Failure, Reason, text_of_error
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.attempt import Attempt, AttemptRunner, Stop
 from tirelessd.engine.health import StoreWatch
@@ -74,7 +75,10 @@ class Pool:
         self._idle = asyncio.Event()
         self._idle.set()
         self._recovered = 0
+        # When to look next: 0 for now, infinity while nothing is known to be waiting. Of items that
+        # lost a lease the second one tells.
         self._next_due_at = 0.0
+        self._lost_due_at = 0.0
         self._wake = asyncio.Event()
         self._is_paused = False
         self._is_closed = False
@@ -104,51 +108,80 @@ class Pool:
 
     async def _attempt(self, attempt: Attempt) -> Attempt | None:
         """Run, settle, and go on with the item that the settlement brought along, if any."""
+        refill: Claim | None = None
         try:
-            decision = await self._runner.decide(attempt)
-            duration_seconds = attempt.running_seconds(self._clock.monotonic())
-            if decision is None:
-                await self._end_stopped(attempt, duration_seconds)
-                return None
-            settled = await self._settler.settle(
-                attempt.claim,
-                decision,
-                duration_seconds=duration_seconds,
-                lease_seconds=self.config.lease_seconds,
-                refill=self._wants_refill(attempt),
-            )
-            self._last_progress_at = self._clock.wall()
-            if settled.is_held and isinstance(decision, RetryAfter):
-                self.expect(decision.seconds)
+            refill = await self._end(attempt, await self._runner.decide(attempt))
+        except Exception as error:  # noqa: BLE001  (a defect must not cost the item)
+            await self._end_unforeseen(attempt, error)
         finally:
             # From here on nobody renews the lease: its settlement is answered, or it was lost.
             self._forget(attempt)
-            self._note_idle()
         await self._wait_ended(attempt)
-        return self._admit(settled.refill) if settled.refill is not None else None
+        return self._admit(refill) if refill is not None else None
+
+    async def _end(self, attempt: Attempt, verdict: Decision | Stop) -> Claim | None:
+        """Write what an attempt came to; the refill that came along."""
+        attempt.is_ending = True
+        duration_seconds = attempt.running_seconds(self._clock.monotonic())
+        if isinstance(verdict, Stop):
+            await self._end_stopped(attempt, verdict, duration_seconds)
+            return None
+        settled = await self._settler.settle(
+            attempt.claim,
+            verdict,
+            duration_seconds=duration_seconds,
+            lease_seconds=self.config.lease_seconds,
+            refill=self._wants_refill(attempt),
+        )
+        attempt.result = "finished"
+        self._last_progress_at = self._clock.wall()
+        if settled.is_held and isinstance(verdict, RetryAfter):
+            self.expect(verdict.seconds, is_recovered=attempt.claim.lost_leases > 0)
+        return settled.refill
+
+    async def _end_stopped(self, attempt: Attempt, why: Stop, duration_seconds: float) -> None:
+        """An item that is handed back is due as before; a lost lease leaves nothing to write."""
+        if why is Stop.LEASE_LOST:
+            attempt.result = "finished"
+            return
+        is_started = attempt.started_at is not None
+        await self._settler.release(
+            attempt.claim, duration_seconds=duration_seconds, is_started=is_started
+        )
+        attempt.result = "released"
+        self.expect(0.0, is_recovered=attempt.claim.lost_leases > 0)
+
+    async def _end_unforeseen(self, attempt: Attempt, error: Exception) -> None:
+        """Something raised that no rule foresees: the item is kept, dead, where people find it.
+
+        Nobody would ever take over a lease that a live process has forgotten.
+        """
+        self._emit(UnexpectedError(f"slot of queue {self.config.name}", error))
+        detail = f"a defect of the daemon: {text_of_error(error)}"
+        failure = Failure(Reason.HANDLER, detail, is_retriable=False)
+        try:
+            await self._end(attempt, GiveUpBecause(DeadReason.NOT_RETRIABLE, failure))
+        except Exception as another:  # noqa: BLE001  (told; the lease is taken over at the next start)
+            self._emit(UnexpectedError(f"slot of queue {self.config.name}", another))
 
     async def _wait_ended(self, attempt: Attempt) -> None:
         """A settled attempt whose handler has not ended keeps its slot."""
         if attempt.left_behind is None:
             return
+        self._left_behind.add(attempt)
         try:
             await self._runner.wait_ended(attempt)
         finally:
             self._left_behind.discard(attempt)
-            self._note_idle()
-
-    async def _end_stopped(self, attempt: Attempt, duration_seconds: float) -> None:
-        """A drained item goes back to the store; a lost lease leaves nothing to write."""
-        if attempt.stopped is Stop.DRAIN:
-            is_started = attempt.started_at is not None
-            await self._settler.release(
-                attempt.claim, duration_seconds=duration_seconds, is_started=is_started
-            )
-            self.expect(0.0)
 
     def _wants_refill(self, attempt: Attempt) -> bool:
-        """Whether the freed slot may take the next item along; one left behind is not free yet."""
-        return self.is_open and attempt.left_behind is None and self._is_something_due()
+        """Whether the freed slot may take the next item along.
+
+        Not while its handler is left behind, for then it is not free yet; and not while an item
+        that lost a lease is due, for only a claim brings those.
+        """
+        is_free = attempt.left_behind is None
+        return self.is_open and is_free and self._is_something_due() and not self._is_lost_due()
 
     # --- leases on their way in ----------------------------------------------
 
@@ -156,7 +189,7 @@ class Pool:
         """Set a slot aside for a hand-off; not while an older item is due, which goes first."""
         if not self.is_open or self._free == 0 or self._is_something_due():
             return False
-        self._free -= 1
+        self._take_slots(1)
         return True
 
     def give_back(self) -> None:
@@ -170,52 +203,64 @@ class Pool:
     def _admit(self, claim: Claim, *, is_handed_off: bool = False) -> Attempt:
         attempt = Attempt(claim)
         self._attempts[claim.lease.token] = attempt
-        self._idle.clear()
         self._recovered += claim.lost_leases > 0
+        # A claim or a hand-off may have been on its way while the pool was paused or closed: the
+        # slot that gets it will release it instead of running it.
+        if not self.is_open:
+            attempt.stop(Stop.RELEASE)
         item = claim.item
         self._emit(
             ItemClaimed(item.queue, item.id, claim.attempt, claim.waited_seconds, is_handed_off)
         )
-        # A claim or a hand-off may have been on its way while the pool was paused or closed: the
-        # slot that gets it will release it instead of running it.
-        if not self.is_open:
-            attempt.stop(Stop.DRAIN)
         return attempt
 
     def _forget(self, attempt: Attempt) -> None:
         """The attempt is settled: its lease is gone, its slot may not be free yet."""
         del self._attempts[attempt.claim.lease.token]
-        if attempt.left_behind is not None:
-            self._left_behind.add(attempt)
         if attempt.claim.lost_leases:
+            # The next one that lost a lease may start, if there is one.
             self._recovered -= 1
-            self.expect(0.0)
+            self.expect(0.0, is_recovered=True)
 
-    def _note_idle(self) -> None:
-        if not self._attempts and not self._left_behind:
+    def _take_slots(self, count: int) -> None:
+        self._free -= count
+        self._idle.clear()
+
+    def _free_slot(self, count: int = 1) -> None:
+        was_full = self._free == 0
+        self._free += count
+        # Claims under way, hand-offs, attempts and left-behind handlers all hold their slots, so
+        # all slots free means that nothing is leased here.
+        if self._free == self.config.slots:
             self._idle.set()
+        # Only a pool without any free slot has its claim loop waiting for one.
+        if was_full:
+            self._wake.set()
 
     async def wait_idle(self) -> None:
         """Return once nothing is leased here and every handler has ended."""
         await self._idle.wait()
 
-    def _free_slot(self) -> None:
-        self._free += 1
-        # Only a pool without any free slot has its claim loop waiting for one.
-        if self._free == 1:
-            self._wake.set()
-
     # --- claiming ------------------------------------------------------------
 
-    def expect(self, due_in_seconds: float) -> None:
-        """Somebody stored an item that falls due then: look for it in time."""
+    def expect(self, due_in_seconds: float, *, is_recovered: bool = False) -> None:
+        """Somebody stored an item that falls due then: look for it in time.
+
+        `is_recovered` tells that it lost a lease before, so that only a claim can bring it.
+        """
         due_at = asyncio.get_running_loop().time() + due_in_seconds
+        if is_recovered:
+            self._lost_due_at = min(self._lost_due_at, due_at)
         if due_at < self._next_due_at:
             self._next_due_at = due_at
             self._wake.set()
 
     def _is_something_due(self) -> bool:
         return self._next_due_at <= asyncio.get_running_loop().time()
+
+    def _is_lost_due(self) -> bool:
+        """Whether an item that lost a lease may be due, and may start: one at a time."""
+        return not self._recovered and self._lost_due_at <= asyncio.get_running_loop().time()
 
     async def _claim_loop(self) -> None:
         while not self._is_closed:
@@ -231,7 +276,7 @@ class Pool:
                     await self._wake.wait()
             except TimeoutError:
                 # Nothing was announced: look all the same, others may share the store.
-                self._next_due_at = 0.0
+                self._look_now()
 
     def _seconds_until_claim(self) -> float | None:
         """0 for now; None when only a wake-up can change anything."""
@@ -240,12 +285,17 @@ class Pool:
         until_due = self._next_due_at - asyncio.get_running_loop().time()
         return max(0.0, min(until_due, POLL_SECONDS))
 
+    def _look_now(self) -> None:
+        self._next_due_at = 0.0
+
     async def _claim(self) -> None:
         """Ask the store for as many items as there are free slots."""
-        # Whoever announces an item while the claim is under way lowers `_next_due_at` again, and
-        # whoever frees a slot raises `_free`: neither is lost when the answer comes.
-        limit, self._free, self._next_due_at = self._free, 0, math.inf
-        granted = 0
+        limit = self._free
+        self._take_slots(limit)
+        # Whoever announces an item while the claim is under way lowers these again: it is not lost
+        # when the answer comes.
+        self._next_due_at = self._lost_due_at = math.inf
+        claimed: Claimed | None = None
         try:
             claimed = await self._store.claim(
                 self.config.name,
@@ -253,27 +303,35 @@ class Pool:
                 self.config.lease_seconds,
                 recovered=int(not self._recovered),
             )
-            granted = self._take(claimed, limit)
         except StoreError as error:
-            self._next_due_at = 0.0
             self._watch.failed(error)
             self._emit(ClaimFinished(self.config.name, None))
         finally:
-            self._free += limit - granted
-            if self._free:
-                self._wake.set()
+            if claimed is None:
+                self._look_now()
+                self._lost_due_at = 0.0
+                self._free_slot(limit)
+        if claimed is not None:
+            self._take(claimed, limit)
 
-    def _take(self, claimed: Claimed, limit: int) -> int:
+    def _take(self, claimed: Claimed, limit: int) -> None:
+        """Give what was claimed to the slots that wait for it, and remember when to look again."""
+        found = len(claimed.claims)
         self._last_claim_at = self._clock.wall()
-        self._emit(ClaimFinished(self.config.name, len(claimed.claims)))
+        self._emit(ClaimFinished(self.config.name, found))
         for claim in claimed.claims:
             self.deliver(claim, is_handed_off=False)
-        # A full answer may have left more behind.
-        if len(claimed.claims) == limit:
+        wait = claimed.next_due_in_seconds
+        # A full answer may have left more behind; no word of items that lost a lease is known
+        # without asking, so they are asked for again after a while.
+        if found == limit:
             self.expect(0.0)
-        elif claimed.next_due_in_seconds is not None:
-            self.expect(claimed.next_due_in_seconds)
-        return len(claimed.claims)
+        elif wait is not None:
+            self.expect(wait)
+        look_again_at = asyncio.get_running_loop().time() + POLL_SECONDS
+        self._lost_due_at = min(self._lost_due_at, look_again_at)
+        if found < limit:
+            self._free_slot(limit - found)
 
     # --- keeping leases ------------------------------------------------------
 
@@ -293,8 +351,9 @@ class Pool:
             self._watch.failed(error)
             return
         for attempt, is_held in zip(attempts, held, strict=True):
-            # One that was settled while the renewal was under way has no lease to lose any more.
-            if not is_held and attempt.claim.lease.token in self._attempts:
+            # One that is being settled may have been written before the renewal was looked at, in
+            # the same commit: its own answer tells whether the lease held.
+            if not is_held and not attempt.is_ending:
                 self._lose(attempt)
 
     def _lose(self, attempt: Attempt) -> None:
@@ -335,7 +394,7 @@ class Pool:
         """Have every attempt that has not begun released by its slot."""
         for attempt in self._attempts.values():
             if attempt.started_at is None:
-                attempt.stop(Stop.DRAIN)
+                attempt.stop(Stop.RELEASE)
 
     def attempts(self) -> list[Attempt]:
         """The attempts between delivery and the answer to their settlement."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from tirelessd.core.decision import RetryAfter
+from tirelessd.core.decision import Decision, GiveUpBecause, RetryAfter
 from tirelessd.core.errors import AttemptError
-from tirelessd.core.events import Emit, LeaseReclaimed
+from tirelessd.core.events import Emit, LeaseReclaimed, UnexpectedError
 from tirelessd.core.item import Claim
-from tirelessd.core.outcome import Reason
+from tirelessd.core.outcome import DeadReason, Failure, Reason
 from tirelessd.core.policy import StoredRetrying
 from tirelessd.engine.health import StoreWatch
 from tirelessd.engine.pool import Pool
@@ -44,19 +44,27 @@ class Reclaim:
         """Take over every expired lease there is."""
         while self._watch.is_up:
             claims = await self._store.reclaim(BATCH_ITEMS, LEASE_SECONDS)
-            for claim in claims:
-                await self._end_lost(claim)
+            if claims:
+                await self._end_lost(claims)
             if len(claims) < BATCH_ITEMS:
                 return
 
-    async def _end_lost(self, claim: Claim) -> None:
-        queue = claim.item.queue
-        self._emit(LeaseReclaimed(queue, claim.item.id, claim.attempt))
+    async def _end_lost(self, claims: Sequence[Claim]) -> None:
+        """End these attempts in one commit; from now on the leases are ours to settle."""
+        ended = [(claim, self._decide(claim)) for claim in claims]
+        answers = await self._settler.settle_lost(ended, LEASE_SECONDS)
+        for (claim, decision), settled in zip(ended, answers, strict=True):
+            pool = self._pools.get(claim.item.queue)
+            if pool is not None and settled.is_held and isinstance(decision, RetryAfter):
+                pool.expect(decision.seconds, is_recovered=True)
+
+    def _decide(self, claim: Claim) -> Decision:
+        self._emit(LeaseReclaimed(claim.item.queue, claim.item.id, claim.attempt))
         # From here on it is an attempt like any other that failed: decide, settle, tell.
         error = AttemptError(Reason.LEASE_LOST, WHAT_HAPPENED)
-        decision = self._retrying_for(queue).decide(error, claim)
-        settled = await self._settler.settle(
-            claim, decision, duration_seconds=0.0, lease_seconds=LEASE_SECONDS
-        )
-        if settled.is_held and isinstance(decision, RetryAfter) and queue in self._pools:
-            self._pools[queue].expect(decision.seconds)
+        try:
+            return self._retrying_for(claim.item.queue).decide(error, claim)
+        except Exception as defect:  # noqa: BLE001  (any strategy of a user; the others go on)
+            self._emit(UnexpectedError(f"retry policy of queue {claim.item.queue}", defect))
+            failure = Failure(Reason.LEASE_LOST, WHAT_HAPPENED)
+            return GiveUpBecause(DeadReason.LEASE_LOST, failure)

@@ -7,13 +7,14 @@ slot, and claims stop meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, ParamSpec, TypeVar
 
+import msgspec
 import tenacity
 
 from tirelessd.core.decision import Complete, Decision, GiveUpBecause, RetryAfter, Settlement
-from tirelessd.core.errors import StoreError
+from tirelessd.core.errors import StoreError, UnstorableValue
 from tirelessd.core.events import (
     AttemptFinished,
     Emit,
@@ -55,22 +56,37 @@ class Settler:
     ) -> Settled:
         """Write a decision; returns once it is durable, or refused because the lease was lost."""
         settlement = Settlement(
-            claim.lease, decision, claim.generation, claim.attempt, duration_seconds, refill
+            claim.lease, decision, claim.generation, claim.attempt, duration_seconds, refill=refill
         )
-        settled = await self._settle_once(settlement, lease_seconds)
+        (settled,) = await self._write((settlement,), lease_seconds)
         self._tell(claim, decision, duration_seconds, is_held=settled.is_held)
         return settled
 
-    async def _settle_once(self, settlement: Settlement, lease_seconds: float) -> Settled:
+    async def settle_lost(
+        self, ended: Sequence[tuple[Claim, Decision]], lease_seconds: float
+    ) -> Sequence[Settled]:
+        """Write the decisions about attempts that are over since long, in one commit."""
+        settlements = [
+            Settlement(claim.lease, decision, claim.generation, claim.attempt)
+            for claim, decision in ended
+        ]
+        answers = await self._write(settlements, lease_seconds)
+        for (claim, decision), settled in zip(ended, answers, strict=True):
+            self._tell(claim, decision, 0.0, is_held=settled.is_held)
+        return answers
+
+    async def _write(
+        self, settlements: Sequence[Settlement], lease_seconds: float
+    ) -> Sequence[Settled]:
         try:
-            (settled,) = await self._store.settle((settlement,), lease_seconds)
+            return await self._store.settle(settlements, lease_seconds)
+        except UnstorableValue:
+            raise
         except StoreError as error:
             # The first try is a plain call: tenacity's machinery is for the rare repetition.
             self._watch.failed(error)
-            (settled,) = await self._until_answered(
-                self._store.settle, (settlement,), lease_seconds
-            )
-        return settled
+        repeats = [msgspec.structs.replace(one, is_repeat=True) for one in settlements]
+        return await self._until_answered(self._store.settle, repeats, lease_seconds)
 
     async def release(self, claim: Claim, *, duration_seconds: float, is_started: bool) -> bool:
         """Hand the item back un-attempted; whether the lease still held."""
@@ -94,7 +110,7 @@ class Settler:
     ) -> T:
         """Repeat a write until the store answers, with tenacity's own sleep: this wait is short."""
         retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(StoreError),
+            retry=tenacity.retry_if_exception(is_worth_repeating),
             wait=tenacity.wait_random_exponential(RETRY_INITIAL_SECONDS, RETRY_CAP_SECONDS),
             before_sleep=self._report,
         )
@@ -134,6 +150,11 @@ class Settler:
                     decision.failure,
                 )
             )
+
+
+def is_worth_repeating(error: BaseException) -> bool:
+    """Whether the store may take the same write another time."""
+    return isinstance(error, StoreError) and not isinstance(error, UnstorableValue)
 
 
 def attempt_finished(claim: Claim, decision: Decision, duration_seconds: float) -> AttemptFinished:

@@ -18,6 +18,7 @@ from tirelessd.core.events import (
 
 RESTART_FLOOR_SECONDS: Final = 0.1
 RESTART_CAP_SECONDS: Final = 5.0
+HEALTHY_SECONDS: Final = 60.0
 
 
 class Supervisor:
@@ -64,10 +65,12 @@ class Supervisor:
     async def _keep_running(self, name: str, body: Callable[[], Awaitable[None]]) -> None:
         restarts = 0
         while True:
+            started = asyncio.get_running_loop().time()
             try:
                 return await body()
             except Exception as error:  # noqa: BLE001  (told, and started again)
-                restarts += 1
+                ran_well = asyncio.get_running_loop().time() - started > HEALTHY_SECONDS
+                restarts = 1 if ran_well else restarts + 1
                 self._emit(BackgroundTaskFailed(name, error, restarts))
             # Grows, so that a loop which cannot run at all does not burn the processor.
             await asyncio.sleep(restart_pause(restarts))

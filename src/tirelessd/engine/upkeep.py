@@ -117,8 +117,11 @@ class Upkeep:
                 return
 
     async def snapshot(self) -> None:
-        """Renew the cached counts."""
-        await self._snapshots.fresh()
+        """Renew the cached counts, and the places that they tell, if nothing changed meanwhile."""
+        changes = self._capacity.changes
+        taken = await self._snapshots.fresh()
+        if self._capacity.changes == changes and self._capacity.is_settled:
+            self._capacity.start_from(taken.snapshot.queues)
 
     async def pauses(self) -> None:
         """Obey pauses that were stored or ran out elsewhere."""

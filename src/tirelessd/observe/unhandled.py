@@ -42,7 +42,7 @@ class UnhandledErrors:
     def _in_loop(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """asyncio's last resort, "Task exception was never retrieved" for one."""
         # asyncio puts objects into some messages, and their texts may be anybody's.
-        message = bounded_text(str(context["message"]))
+        message = bounded_text(str(context.get("message", "an error that nobody caught")))
         task = context.get("task") or context.get("future")
         name = f" ({task.get_name()})" if isinstance(task, asyncio.Task) else ""
         error = context.get("exception") or RuntimeError(message)

@@ -160,11 +160,15 @@ class Changed(msgspec.Struct, frozen=True):
 
 
 class Cancelled(msgspec.Struct, frozen=True):
-    """The state after a cancel (None: unknown item), and whether this call changed it."""
+    """The state after a cancel (None: unknown item), and whether this call changed it.
+
+    `attempts` are those of the item's generation.
+    """
 
     state: State | None
     queue: str = ""
     is_changed: bool = False
+    attempts: int = 0
 
 
 class Store(ABC):
@@ -225,10 +229,11 @@ class Store(ABC):
     ) -> Sequence[Settled]:
         """Write decisions, each guarded by state and token, never by expiry.
 
-        A refused one changes nothing. A failure is appended to the history in the same commit;
-        `RetryAfter` counts from now; a lost lease counts toward `Claim.lost_leases`. `refill`
-        claims as `claim` with limit 1 and no recovered item does, after all settlements of the
-        commit.
+        A refused one changes nothing. One that `is_repeat` counts as held, too, when its lease has
+        ended under its own token: then an earlier try was written. A failure is appended to the
+        history in the same commit; `RetryAfter` counts from now; a lost lease counts toward
+        `Claim.lost_leases`. `refill` claims as `claim` with limit 1 and no recovered item does,
+        after all settlements of the commit.
         """
 
     @abstractmethod

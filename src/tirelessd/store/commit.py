@@ -114,11 +114,17 @@ class Committer:
         self._in_flight = None
         batch.duration_seconds = self._clock.monotonic() - self._started_at
         for operation in batch.operations:
-            operation.conclude()
+            self._conclude(operation)
         self._form()
         for operation in batch.operations:
             operation.answer()
         self._report(batch)
+
+    def _conclude(self, operation: Operation[object]) -> None:
+        try:
+            operation.conclude()
+        except Exception as error:  # noqa: BLE001  (its own; the others must be answered)
+            operation.error = error
 
     async def close(self) -> None:
         """Take nothing more, and wait until everything handed in has been answered."""

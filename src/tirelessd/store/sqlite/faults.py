@@ -8,7 +8,13 @@ from typing import Final
 
 import apsw
 
-from tirelessd.core.errors import StartError, StoreFull, StoreUnavailable, TirelessdError
+from tirelessd.core.errors import (
+    StartError,
+    StoreFull,
+    StoreUnavailable,
+    TirelessdError,
+    UnstorableValue,
+)
 
 # EFBIG: the file may grow no further (a quota, `ulimit -f`), which is no less full.
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -67,4 +73,5 @@ def store_error(error: Exception, fault: Fault) -> Exception:
         return StoreUnavailable("another process holds the database's write lock", "busy")
     if fault is Fault.SLOW:
         return StoreUnavailable("the read took too long", "timeout")
-    return StoreUnavailable(f"SQLite: {error}")
+    kind = UnstorableValue if fault is Fault.VALUE else StoreUnavailable
+    return kind(f"SQLite: {error}")

@@ -30,18 +30,25 @@ UPDATE items NOT INDEXED SET
     lost_leases = lost_leases + lease.value ->> 4
 {_HELD} RETURNING row, token, generation, attempts
 """
+# A settled item keeps the token of its last lease, by which a repeated settlement knows its own
+# work (`_SETTLED`); so a lease that ends without a decision must take its token along.
 _RELEASE: Final = f"""
-UPDATE items NOT INDEXED SET state = 'queued', attempts = attempts - 1
-{_HELD} RETURNING row, token
+UPDATE items NOT INDEXED SET state = 'queued', attempts = attempts - 1, token = NULL
+{_HELD}
 """
 _CONFIRM: Final = """
 SELECT items.row, items.token FROM jsonb_each(:leases) AS lease
 CROSS JOIN items ON items.row = lease.value ->> 0
 WHERE items.state = 'leased' AND items.token = lease.value ->> 1
 """
+_SETTLED: Final = """
+SELECT items.row, items.token FROM jsonb_each(:leases) AS lease
+CROSS JOIN items ON items.row = lease.value ->> 0
+WHERE items.state <> 'leased' AND items.token = lease.value ->> 1
+"""
 _UNDO: Final = """
 UPDATE items INDEXED BY items_leased
-SET state = 'queued', attempts = attempts - 1
+SET state = 'queued', attempts = attempts - 1, token = NULL
 WHERE state = 'leased' AND queue > '' AND token IN (SELECT value FROM json_each(:tokens))
 """
 _INSERT_RESULTS: Final = """
@@ -68,6 +75,7 @@ class Settle(Operation[Sequence[Settled]]):
         super().__init__()
         self.settlements = settlements
         self.rows = len(settlements)
+        self.size_bytes = sum(len(result_of(settlement)) for settlement in settlements)
 
 
 class Fenced(Operation[Sequence[bool]]):
@@ -107,14 +115,19 @@ def settle(tx: Transaction, operations: Sequence[Settle]) -> None:
             first.setdefault(_fence(settlement.lease), settlement)
     successes = {k: s for k, s in first.items() if isinstance(s.decision, Complete)}
     failures = {k: s for k, s in first.items() if k not in successes}
-    held = _write_successes(tx, successes) | _write_failures(tx, failures)
+    repeats = [key for key, s in first.items() if s.is_repeat]
+    # Looked for first: what this very commit writes is no earlier try.
+    held = set(tx.run(_SETTLED, leases=as_json(repeats))) if repeats else set()
+    held |= _write_successes(tx, successes) | _write_failures(tx, failures)
     for operation in operations:
         operation.outcome = [_answer(settlement, held) for settlement in operation.settlements]
 
 
 def release(tx: Transaction, operations: Sequence[Release]) -> None:
     """Hand items back, due as before, the attempt un-counted."""
-    _answer_fenced(operations, tx.run(_RELEASE, leases=_fences(operations)))
+    held = tx.run(_CONFIRM, leases=_fences(operations))
+    tx.run(_RELEASE, leases=as_json(held))
+    _answer_fenced(operations, held)
 
 
 def renew(tx: Transaction, operations: Sequence[Renew]) -> None:
@@ -134,6 +147,12 @@ def _answer(settlement: Settlement, held: set[_Fence]) -> Settled:
         return _REFUSED
     held.remove(fence)
     return _WRITTEN
+
+
+def result_of(settlement: Settlement) -> bytes:
+    """The bytes that the settlement adds to the commit."""
+    decision = settlement.decision
+    return (decision.result or b"") if isinstance(decision, Complete) else b""
 
 
 def _fence(lease: Lease) -> _Fence:
