@@ -237,7 +237,7 @@ async def test_answer_that_comes_with_the_limit_counts(house: House) -> None:
 
 
 async def test_lost_place_is_found_by_the_next_snapshot(make_house: MakeHouse) -> None:
-    """A count that has drifted, as after a commit of unknown fate, is set right in a quiet moment."""
+    """A count that drifted, as after a commit of unknown fate, is set right in a quiet moment."""
     house = await make_house(QueueConfig("work", capacity_items=5, retry=FAST_RETRY))
     capacity = house.engine._capacity  # noqa: SLF001  (the books themselves)
     capacity.add("work", 5)
