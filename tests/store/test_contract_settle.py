@@ -124,10 +124,8 @@ async def test_of_two_decisions_in_one_commit_the_first_stands(shelf: Shelf) -> 
 async def test_repeat_of_a_written_settlement_holds_and_changes_nothing(shelf: Shelf) -> None:
     """When the fate of a commit was unknown, asking again tells that it happened."""
     ids = await shelf.put(*[new_item() for _ in range(3)])
-    settlements = [
-        decide_of(claim)
-        for claim, decide_of in zip(await shelf.take(), (succeed, retry, give_up), strict=True)
-    ]
+    first, second, third = await shelf.take()
+    settlements = [succeed(first), retry(second), give_up(third)]
     await shelf.settle(*settlements)
     before = [await shelf.record(item_id) for item_id in ids]
     shelf.clock.advance(5.0)
