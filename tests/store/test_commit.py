@@ -207,6 +207,7 @@ async def test_what_gathers_behind_a_hanging_commit_is_refused(desk: Desk) -> No
     impatient.finish()
 
     assert raised.value.kind == "timeout"
+    assert impatient.recorder.events[0] == StoreOperationFinished("enqueue", 0.0, "timeout")
     assert await hanging == "hanging is written"
     assert await later == "later is written"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final, Generic, TypeVar
 
 from tirelessd.core.clock import Clock
@@ -60,7 +60,6 @@ class Batch:
     def __init__(self, operations: Sequence[Operation[object]], now: float) -> None:
         self.operations = operations
         self.now = now
-        self.duration_seconds = 0.0
 
 
 class Committer:
@@ -112,13 +111,13 @@ class Committer:
             self._patience.cancel()
             self._patience = None
         self._in_flight = None
-        batch.duration_seconds = self._clock.monotonic() - self._started_at
+        duration_seconds = self._clock.monotonic() - self._started_at
         for operation in batch.operations:
             self._conclude(operation)
         self._form()
         for operation in batch.operations:
             operation.answer()
-        self._report(batch)
+        self._report(batch.operations, duration_seconds)
 
     def _conclude(self, operation: Operation[object]) -> None:
         try:
@@ -165,14 +164,15 @@ class Committer:
                 "the store's disk does not answer in time", "timeout"
             )
             operation.answer()
+        self._report(refused, self._patience_seconds)
         self._patience = self._loop.call_later(self._patience_seconds, self._lose_patience)
 
-    def _report(self, batch: Batch) -> None:
+    def _report(self, operations: Iterable[Operation[object]], seconds: float) -> None:
         kinds: dict[str, str | None] = {}
-        for operation in batch.operations:
+        for operation in operations:
             kinds[operation.verb] = kind_of(operation.error) or kinds.get(operation.verb)
         for verb, kind in kinds.items():
-            self._emit(StoreOperationFinished(verb, batch.duration_seconds, kind))
+            self._emit(StoreOperationFinished(verb, seconds, kind))
 
 
 def kind_of(error: BaseException | None) -> str | None:

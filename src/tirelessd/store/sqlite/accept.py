@@ -164,22 +164,23 @@ class _Acceptance:
     def _accept(self, operation: Enqueue, index: int, item: NewItem, tokens: Any) -> Enqueued:
         if item.key is not None and (known := self._known.get((item.queue, item.key.text))):
             return known.answer(item.key)
-        now = self._tx.now
+        now, row = self._tx.now, next(self._tx.fresh_rows)
         falls_due_at = due_at(item, now)
-        row = next(self._tx.fresh_rows)
-        is_handed_off = index in operation.reserved and item.queue not in self._closed
-        token = next(tokens) if is_handed_off else None
-        state = State.LEASED if is_handed_off else State.QUEUED
-        if token is not None:
+        if index in operation.reserved and item.queue not in self._closed:
+            token = next(tokens)
             operation.claims[index] = _claim(item, row, token, now)
-        elif falls_due_at <= now:
+            self._add(item, row, falls_due_at, State.LEASED, token)
+            return Accepted(item.id, State.LEASED, is_handed_off=True, due_in_seconds=0.0)
+        if falls_due_at <= now:
             self._closed.add(item.queue)  # whoever comes later in this commit stands behind it
-        self._add(item, row, falls_due_at, token)
-        if item.key is not None:
-            self._known[item.queue, item.key.text] = KnownKey(item.key.fingerprint, item.id, state)
-        return Accepted(item.id, state, is_handed_off, falls_due_at - now)
+        self._add(item, row, falls_due_at, State.QUEUED, None)
+        return Accepted(
+            item.id, State.QUEUED, is_handed_off=False, due_in_seconds=falls_due_at - now
+        )
 
-    def _add(self, item: NewItem, row: int, falls_due_at: float, token: int | None) -> None:
+    def _add(
+        self, item: NewItem, row: int, falls_due_at: float, state: State, token: int | None
+    ) -> None:
         self._items.append(
             (row, item.id, item.queue, item.priority, falls_due_at, item.deadline_seconds, token)
         )
@@ -188,6 +189,7 @@ class _Acceptance:
         trace = (item.traceparent, item.tracestate)
         self._payloads.append((row, *place, item.content_type, headers, *trace))
         if (key := item.key) is not None:
+            self._known[item.queue, key.text] = KnownKey(key.fingerprint, item.id, state)
             self._keys.append(
                 (item.queue, key.text, key.fingerprint.hex(), item.id, key.keep_seconds)
             )

@@ -65,7 +65,11 @@ def _make_durable(db: apsw.Connection, path: Path) -> None:
 def open_reader(path: Path, busy_seconds: float) -> apsw.Connection:
     """A connection that cannot write and never checkpoints."""
     db = apsw.Connection(str(path), flags=_READ_ONLY)
-    _configure(db, busy_seconds)
+    try:
+        _configure(db, busy_seconds)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

@@ -64,7 +64,8 @@ class Reader:
             try:
                 return read(db)
             finally:
-                db.execute("ROLLBACK")
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
         except apsw.Error as error:
             fault = fault_of(error)
             if fault is Fault.BROKEN:

@@ -88,8 +88,8 @@ CREATE TABLE pauses (
     queue TEXT PRIMARY KEY,
     expires_at REAL
 ) WITHOUT ROWID;
--- The number of the last commit: tells, after a failed one, whether it happened.
-CREATE TABLE commits (number INTEGER NOT NULL);
+-- The mark of the last commit: tells, after one that failed, whether it happened.
+CREATE TABLE commits (mark INTEGER NOT NULL);
 INSERT INTO commits VALUES (0);
 """
 

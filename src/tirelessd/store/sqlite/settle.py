@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tirelessd.core.decision import Complete, Decision, RetryAfter, Settlement
+from tirelessd.core.decision import Complete, Decision, GiveUpBecause, RetryAfter, Settlement
 from tirelessd.core.item import Lease
 from tirelessd.core.outcome import Reason
 from tirelessd.store.base import Settled
@@ -113,12 +113,9 @@ def settle(tx: Transaction, operations: Sequence[Settle]) -> None:
     for operation in operations:
         for settlement in operation.settlements:
             first.setdefault(_fence(settlement.lease), settlement)
-    successes = {k: s for k, s in first.items() if isinstance(s.decision, Complete)}
-    failures = {k: s for k, s in first.items() if k not in successes}
-    repeats = [key for key, s in first.items() if s.is_repeat]
-    # Looked for first: what this very commit writes is no earlier try.
-    held = set(tx.run(_SETTLED, leases=as_json(repeats))) if repeats else set()
-    held |= _write_successes(tx, successes) | _write_failures(tx, failures)
+    held = _written_before(tx, first)  # looked for first: what is written now is no earlier try
+    held |= _write_successes(tx, _only(Complete, first))
+    held |= _write_failures(tx, _only((RetryAfter, GiveUpBecause), first))
     for operation in operations:
         operation.outcome = [_answer(settlement, held) for settlement in operation.settlements]
 
@@ -138,6 +135,18 @@ def renew(tx: Transaction, operations: Sequence[Renew]) -> None:
 def undo(tx: Transaction, tokens: Sequence[int]) -> None:
     """Hand back leases that were written, but whose holders were told they might not be."""
     tx.run(_UNDO, tokens=as_json(tokens))
+
+
+def _only(
+    kinds: type[Decision] | tuple[type[Decision], ...], settlements: _Settlements
+) -> _Settlements:
+    return {key: each for key, each in settlements.items() if isinstance(each.decision, kinds)}
+
+
+def _written_before(tx: Transaction, settlements: _Settlements) -> set[_Fence]:
+    """The leases that an earlier try of the same settlement has ended."""
+    repeats = [key for key, settlement in settlements.items() if settlement.is_repeat]
+    return set(tx.run(_SETTLED, leases=as_json(repeats))) if repeats else set()
 
 
 def _answer(settlement: Settlement, held: set[_Fence]) -> Settled:

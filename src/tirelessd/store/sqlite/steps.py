@@ -43,8 +43,8 @@ class Probe(Operation[None]):
 
 
 def probe(tx: Transaction, _operations: Sequence[Probe]) -> None:
-    """Nothing to write but the commit's own number."""
-    tx.is_numbered = True
+    """Nothing to write but the commit's own mark."""
+    tx.must_write = True
 
 
 _STEPS: Final[Sequence[tuple[type[Operation[Any]], Callable[[Transaction, Any], None]]]] = (

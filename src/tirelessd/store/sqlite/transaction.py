@@ -13,15 +13,13 @@ import msgspec
 
 from tirelessd.store.sqlite.connection import rows
 
-_TOKEN_BITS = 63  # SQLite's integers are signed
-
 
 class Transaction:
     """What the statements of one commit share: the connection, the moment, fresh rows and tokens.
 
     `now` is the store's time for everything in the commit; `owner` names this start of the process
     on the leases it grants. `tokens` collects those drawn, should the commit's fate be unknown;
-    `is_numbered` asks for a commit even if nothing else was written.
+    `mark` is what this commit alone leaves behind; `must_write` wants it left in any case.
     """
 
     def __init__(
@@ -32,7 +30,8 @@ class Transaction:
         self.owner = owner
         self.fresh_rows = fresh_rows
         self.tokens: list[int] = []
-        self.is_numbered = False
+        [self.mark] = random_numbers(1)
+        self.must_write = False
 
     def run(self, sql: str, **values: Any) -> list[Any]:
         """Execute one statement and return its rows; `now` and `owner` are always bound."""
@@ -40,8 +39,7 @@ class Transaction:
 
     def draw_tokens(self, count: int) -> Sequence[int]:
         """Fresh random tokens from the kernel: none can be guessed, and no restart repeats one."""
-        drawn = struct.unpack(f"<{count}Q", os.urandom(8 * count))
-        tokens = [number >> (64 - _TOKEN_BITS) for number in drawn]
+        tokens = random_numbers(count)
         self.tokens += tokens
         return tokens
 
@@ -50,6 +48,11 @@ class Transaction:
         """The queues that are paused at this moment."""
         found = self.run("SELECT queue FROM pauses WHERE coalesce(expires_at, 9e999) > :now")
         return frozenset(queue for (queue,) in found)
+
+
+def random_numbers(count: int) -> list[int]:
+    """Numbers of 63 bits, for SQLite's integers are signed; from the kernel."""
+    return [number >> 1 for number in struct.unpack(f"<{count}Q", os.urandom(8 * count))]
 
 
 def as_json(values: Iterable[Any]) -> str:

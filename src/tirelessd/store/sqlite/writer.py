@@ -3,12 +3,11 @@
 A batch is one transaction. If one operation's own values make it fail, every operation is tried in
 a transaction of its own, so that only the guilty one is refused. After an I/O error the connection
 is closed and made anew before anything else is written. If it was the COMMIT that failed, the new
-connection tells whether it happened: every commit writes its number.
+connection tells whether it happened: every commit leaves a mark of its own.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
@@ -24,7 +23,7 @@ from tirelessd.store.sqlite.connection import LOG_LIMIT_PAGES, open_writer, prag
 from tirelessd.store.sqlite.faults import Fault, fault_of, store_error
 from tirelessd.store.sqlite.settle import undo
 from tirelessd.store.sqlite.steps import execute
-from tirelessd.store.sqlite.transaction import Transaction
+from tirelessd.store.sqlite.transaction import Transaction, random_numbers
 
 # Pages in the log that are worth a checkpoint; it takes some milliseconds between two commits.
 CHECKPOINT_PAGES: Final = 1_000
@@ -41,14 +40,13 @@ class Writer:
         self._path = path
         self._clock = clock
         self._busy_seconds = busy_seconds
-        self._owner = int.from_bytes(os.urandom(8), "big") >> 1
+        [self._owner] = random_numbers(1)
         self._db: apsw.Connection | None = None
         self._log_path = path.with_name(path.name + "-wal")
         self._file: Identity | None = None
         self._log: Identity | None = None
         self._checked_at = 0.0
         self._fresh_rows: Iterator[int] = count(1)
-        self._number = 0
         self._system_errno = 0
         self._doubtful_tokens: list[int] = []
         self._log_pages = 0
@@ -62,7 +60,6 @@ class Writer:
         self._db = db = open_writer(self._path, self._busy_seconds)
         try:
             self._fresh_rows = count(db.execute("SELECT coalesce(max(row), 0) + 1 FROM items").get)
-            self._number = db.execute("SELECT number FROM commits").get
         except apsw.Error:
             self._discard()
             raise
@@ -101,51 +98,42 @@ class Writer:
     def _write_together(self, batch: Batch) -> None:
         db = self._sound_connection()
         tx = Transaction(db, batch.now, self._owner, self._fresh_rows)
-        number = self._number + 1
         try:
             db.execute("BEGIN IMMEDIATE")
             before = db.total_changes()
             if self._doubtful_tokens:
                 undo(tx, self._doubtful_tokens)
             execute(tx, batch.operations)
-            is_writing = tx.is_numbered or db.total_changes() > before
+            is_writing = tx.must_write or db.total_changes() > before
             if is_writing:
-                db.execute("UPDATE commits SET number = ?", (number,))
+                db.execute("UPDATE commits SET mark = ?", (tx.mark,))
         except Exception as error:
             self._abandon(db, error)
             raise
-        self._commit(tx, number)
+        self._commit(tx)
         if is_writing:
-            self._number = number
             self._doubtful_tokens = []
 
-    def _commit(self, tx: Transaction, number: int) -> None:
+    def _commit(self, tx: Transaction) -> None:
         try:
             tx.db.execute("COMMIT")
         except apsw.Error as error:
             # On a sound connection the frame that makes a commit valid was never written.
             if self._abandon(tx.db, error) is not Fault.BROKEN:
                 raise
-            try:
-                self._start_log_over(self.open())
-            except (apsw.Error, StartError, StoreUnavailable) as obstacle:
-                self._discard()
-                self._doubtful_tokens += tx.tokens
-                raise CommitUnknown(
-                    f"the disk failed in a commit, and its fate is unknown: {obstacle}"
-                ) from error
-            if self._number != number:
+            if not self._has_happened(tx, error):
                 raise
 
-    def _start_log_over(self, db: apsw.Connection) -> None:
-        """Make sure that what a new connection sees is what a crash would leave.
-
-        A failed fsync leaves frames in the log that a recovery would bring to life. Starting the
-        log over removes them, or, if they count already, writes their pages to the database anew.
-        """
-        is_busy, _, _ = pragma(db, "wal_checkpoint(TRUNCATE)")
-        if is_busy:
-            raise apsw.BusyError("a reader holds on to the log")
+    def _has_happened(self, tx: Transaction, error: apsw.Error) -> bool:
+        """Look on a new connection; what cannot be found out is said to be unknown."""
+        try:
+            return keeps(self.open(), tx.mark)
+        except (apsw.Error, StartError, StoreUnavailable) as obstacle:
+            self._discard()
+            self._doubtful_tokens += tx.tokens
+            raise CommitUnknown(
+                f"the disk failed in a commit, and its fate is unknown: {obstacle}"
+            ) from error
 
     def _abandon(self, db: apsw.Connection, error: Exception) -> Fault:
         """Undo the transaction, and give up a connection that is broken."""
@@ -197,6 +185,18 @@ class Writer:
         self._checkpointed_pages = min(self._checkpointed_pages, pages)
         self._log_pages = pages
         return apsw.SQLITE_OK
+
+
+def keeps(db: apsw.Connection, mark: int) -> bool:
+    """Whether the database has the commit with this mark, now and after any crash.
+
+    A failed fsync leaves frames in the log that a recovery would bring to life. Starting the log
+    over removes them, or, if they count already, writes their pages to the database anew.
+    """
+    is_busy, _, _ = pragma(db, "wal_checkpoint(TRUNCATE)")
+    if is_busy:
+        raise StoreUnavailable("a reader holds on to the log")
+    return bool(db.execute("SELECT mark FROM commits").get == mark)
 
 
 def identity(path: Path) -> Identity | None:
