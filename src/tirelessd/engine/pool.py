@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -18,19 +17,18 @@ import msgspec
 from tirelessd.core.clock import Clock
 from tirelessd.core.decision import Decision, GiveUpBecause, RetryAfter
 from tirelessd.core.errors import StoreError
-from tirelessd.core.events import ClaimFinished, Emit, ItemClaimed, LeaseLost, UnexpectedError
+from tirelessd.core.events import ClaimFinished, Emit, ItemClaimed, UnexpectedError
 from tirelessd.core.item import Claim
 from tirelessd.core.outcome import DeadReason, Failure, Reason, text_of_error
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.attempt import Attempt, AttemptRunner, Stop
 from tirelessd.engine.health import StoreWatch
+from tirelessd.engine.leases import LeaseKeeper
 from tirelessd.engine.settler import Settler
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Claimed, Store
 
 POLL_SECONDS: Final = 10.0
-RENEWALS_PER_LEASE: Final = 3
-RENEWAL_JITTER: Final = 0.1
 
 
 class PoolReading(msgspec.Struct, frozen=True):
@@ -67,10 +65,10 @@ class Pool:
         self._watch = watch
         self._emit = emit
         self._clock = clock
-        self._source = source
         self._free = config.slots
         self._queue: asyncio.Queue[Attempt] = asyncio.Queue(config.slots)
         self._attempts: dict[int, Attempt] = {}
+        self._keeper = LeaseKeeper(config.lease_seconds, self._attempts, store, watch, emit, source)
         self._left_behind: set[Attempt] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -91,7 +89,7 @@ class Pool:
         for number in range(self.config.slots):
             supervisor.start_loop(f"slot {name} {number}", self._slot_loop)
         supervisor.start_loop(f"claim {name}", self._claim_loop)
-        supervisor.start_loop(f"renew {name}", self._renew_loop)
+        supervisor.start_loop(f"renew {name}", self._keeper.renew_loop)
 
     # --- a slot's life -------------------------------------------------------
 
@@ -332,34 +330,6 @@ class Pool:
         self._lost_due_at = min(self._lost_due_at, look_again_at)
         if found < limit:
             self._free_slot(limit - found)
-
-    # --- keeping leases ------------------------------------------------------
-
-    async def _renew_loop(self) -> None:
-        """Renew until the settlement is answered; a refused renewal ends the attempt."""
-        while True:
-            jitter = self._source.uniform(1.0 - RENEWAL_JITTER, 1.0)
-            await asyncio.sleep(self.config.lease_seconds / RENEWALS_PER_LEASE * jitter)
-            if self._attempts:
-                await self._renew(list(self._attempts.values()))
-
-    async def _renew(self, attempts: Sequence[Attempt]) -> None:
-        leases = [attempt.claim.lease for attempt in attempts]
-        try:
-            held = await self._store.renew(leases, self.config.lease_seconds)
-        except StoreError as error:
-            self._watch.failed(error)
-            return
-        for attempt, is_held in zip(attempts, held, strict=True):
-            # One that is being settled may have been written before the renewal was looked at, in
-            # the same commit: its own answer tells whether the lease held.
-            if not is_held and not attempt.is_ending:
-                self._lose(attempt)
-
-    def _lose(self, attempt: Attempt) -> None:
-        item = attempt.claim.item
-        self._emit(LeaseLost(item.queue, item.id, attempt.claim.attempt))
-        attempt.stop(Stop.LEASE_LOST)
 
     # --- pausing and draining ------------------------------------------------
 

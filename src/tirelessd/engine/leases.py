@@ -1,0 +1,65 @@
+"""Keeping leases: every attempt's is renewed until its settlement is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tirelessd.core.errors import StoreError
+from tirelessd.core.events import Emit, LeaseLost
+from tirelessd.engine.attempt import Attempt, Stop
+from tirelessd.engine.health import StoreWatch
+from tirelessd.store.base import Store
+
+RENEWALS_PER_LEASE: Final = 3
+RENEWAL_JITTER: Final = 0.1
+
+
+class LeaseKeeper:
+    """Renews the leases of a pool's attempts; `attempts` is the pool's own, by token."""
+
+    def __init__(
+        self,
+        lease_seconds: float,
+        attempts: Mapping[int, Attempt],
+        store: Store,
+        watch: StoreWatch,
+        emit: Emit,
+        source: random.Random,
+    ) -> None:
+        self._lease_seconds = lease_seconds
+        self._attempts = attempts
+        self._store = store
+        self._watch = watch
+        self._emit = emit
+        self._source = source
+
+    async def renew_loop(self) -> None:
+        """Renew, three times a lease; a refused renewal ends its attempt."""
+        while True:
+            # Jittered, so that many processes on one store do not all come at once.
+            jitter = self._source.uniform(1.0 - RENEWAL_JITTER, 1.0)
+            await asyncio.sleep(self._lease_seconds / RENEWALS_PER_LEASE * jitter)
+            if self._attempts:
+                await self._renew(list(self._attempts.values()))
+
+    async def _renew(self, attempts: Sequence[Attempt]) -> None:
+        leases = [attempt.claim.lease for attempt in attempts]
+        try:
+            held = await self._store.renew(leases, self._lease_seconds)
+        except StoreError as error:
+            # No refusal: the attempts go on, and the next round comes before the leases end.
+            self._watch.failed(error)
+            return
+        for attempt, is_held in zip(attempts, held, strict=True):
+            # One that is being settled may have been written before the renewal was looked at, in
+            # the same commit: its own answer tells whether the lease held.
+            if not is_held and not attempt.is_ending:
+                self._lose(attempt)
+
+    def _lose(self, attempt: Attempt) -> None:
+        item = attempt.claim.item
+        self._emit(LeaseLost(item.queue, item.id, attempt.claim.attempt))
+        attempt.stop(Stop.LEASE_LOST)
