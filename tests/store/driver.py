@@ -1,7 +1,7 @@
 """A process with a store of its own, for tests that kill it or take its disk away.
 
 Run as `python -m tests.store.driver DATABASE [ROUNDS]`: writes items without end, or so many times,
-and prints a line for every answer, "stored ID", "full" or "refused", once it is known.
+and prints a line for every answer once it is known: "stored ID", "full", "refused", "unknown".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.store.shelf import accepted, new_item
 from tirelessd.core.clock import SystemClock
-from tirelessd.core.errors import StoreFull, StoreUnavailable
+from tirelessd.core.errors import CommitUnknown, StoreFull, StoreUnavailable
 from tirelessd.store.base import Store
 from tirelessd.store.sqlite import SqliteStore
 
@@ -34,6 +34,8 @@ async def call(store: Store, rounds: range | itertools.count[int]) -> None:
             [answer] = await store.enqueue([new_item(payload=PAYLOAD)])
         except StoreFull:
             say("full")
+        except CommitUnknown:
+            say("unknown")
         except StoreUnavailable:
             say("refused")
         else:
