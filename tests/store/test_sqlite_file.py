@@ -206,9 +206,11 @@ async def test_start_that_was_killed_while_making_the_file_leaves_no_trace(path:
     assert names_beside(path) == [path.name, f"{path.name}.lock"]
 
 
-@pytest.mark.parametrize("folder", ["nowhere", "/sys"])
+@pytest.mark.parametrize("folder", ["nowhere", "a-file"])
 async def test_folder_that_cannot_hold_it_is_named(tmp_path: Path, folder: str) -> None:
-    """A missing or unwritable folder is no traceback."""
+    """A folder that is missing, or is none, is no traceback."""
+    (tmp_path / "a-file").touch()
+
     line = await refusal(tmp_path / folder / "tirelessd.db")
 
     assert "cannot write" in line
