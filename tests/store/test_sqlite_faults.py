@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.waiting import wait_until
 from tirelessd.core.errors import CommitUnknown, StoreFull, StoreUnavailable
 from tirelessd.core.events import StoreOperationFinished
 from tirelessd.core.item import ItemRecord, State
+from tirelessd.core.queue import QueueConfig, Retention
 from tirelessd.store.sqlite import SqliteStore
 from tirelessd.store.sqlite.faults import Fault, fault_of
 
@@ -274,6 +276,26 @@ async def test_failing_checkpoint_fails_nobody(disk: FaultyDisk, fragile: Shelf)
         await fragile.put(*[new_item(payload=bytes(20_000)) for _ in range(50)])
 
     assert len(await fragile.take(limit=1_000)) == 500
+
+
+async def test_purge_that_fails_midway_tells_what_it_did(disk: FaultyDisk, fragile: Shelf) -> None:
+    """The commits before the failure stand and are counted; the next call does the rest."""
+    await fragile.put(*[new_item() for _ in range(700)])
+    await fragile.settle(*[succeed(claim) for claim in await fragile.take(limit=700)])
+    fragile.clock.advance(100.0)
+    queues = [QueueConfig("work", retention=Retention(succeeded_seconds=1.0))]
+    commits = itertools.count()
+
+    def rule(call: str, name: str) -> int | None:
+        is_second = call == "sync" and name.endswith("-wal") and next(commits) == 1
+        return apsw.SQLITE_IOERR_FSYNC if is_second else None
+
+    disk.rule = rule
+
+    first = await fragile.store.purge(queues, 1_000)
+    second = await fragile.store.purge(queues, 1_000)
+
+    assert (dict(first), dict(second)) == ({"": 500}, {"": 200})
 
 
 @pytest.mark.parametrize("when", range(1, 40, 3))

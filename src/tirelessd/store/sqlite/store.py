@@ -12,7 +12,7 @@ import apsw
 
 from tirelessd.core.clock import Clock, SteadyClock
 from tirelessd.core.decision import Settlement
-from tirelessd.core.errors import StoreUnavailable
+from tirelessd.core.errors import StoreError, StoreUnavailable
 from tirelessd.core.events import Emit, StoreOperationFinished
 from tirelessd.core.item import (
     Body,
@@ -206,13 +206,13 @@ class SqliteStore(Store):
         return await self._read("list", reads.list_dead, self._time.now(), selection, start, limit)
 
     async def redrive(self, selection: Selection, limit: int, *, dry_run: bool = False) -> Changed:
-        """Put dead letters back in the order they died; counts what is left after the commit."""
+        """Put dead letters back in the order they died; `remaining` is of just before."""
         return await self._change_dead(Redrive, selection, limit, dry_run=dry_run)
 
     async def delete_dead(
         self, selection: Selection, limit: int, *, dry_run: bool = False
     ) -> Changed:
-        """Delete dead letters in the order they died; counts what is left after the commit."""
+        """Delete dead letters in the order they died; `remaining` is of just before."""
         return await self._change_dead(DeleteDead, selection, limit, dry_run=dry_run)
 
     async def cancel(self, item_id: str) -> Cancelled:
@@ -222,12 +222,18 @@ class SqliteStore(Store):
     async def purge(self, queues: Sequence[QueueConfig], limit: int) -> Mapping[str, int]:
         """Delete old items and at most as many old keys, in commits of few rows.
 
-        What is old is found off the writer. Keys count under "" too.
+        What is old is found off the writer. Keys count under "" too. A failure after the first
+        commit ends the call early, with the counts so far.
         """
         counts: Counter[str] = Counter()
         for rows in (min(PURGE_ROWS, limit - start) for start in range(0, limit, PURGE_ROWS)):
-            old = await self._read("find_old", find_old, self._time.now(), queues, rows)
-            purged = await self._write(Purge(old, rows))
+            try:
+                old = await self._read("find_old", find_old, self._time.now(), queues, rows)
+                purged = await self._write(Purge(old, rows))
+            except StoreError:
+                if counts:
+                    break
+                raise
             counts.update(purged)
             if sum(purged.values()) < rows:
                 break
@@ -250,7 +256,7 @@ class SqliteStore(Store):
         return await self._read("snapshot", snapshot, self._time.now(), self._path, queues)
 
     async def probe(self) -> None:
-        """Commit a number and nothing else."""
+        """Commit a mark and nothing else."""
         await self._write(Probe())
 
     def _write(self, operation: Operation[T]) -> asyncio.Future[T]:
@@ -261,11 +267,13 @@ class SqliteStore(Store):
     async def _change_dead(
         self, kind: type[ChangeDead], selection: Selection, limit: int, *, dry_run: bool
     ) -> Changed:
+        # Counted before: a count that failed afterwards would deny a change that has happened.
+        found = await self._read("list", reads.count_dead, selection, limit)
         if dry_run:
-            return await self._read(kind.verb, reads.count_dead, selection, limit)
+            return found
         counts = await self._write(kind(selection, limit))
-        left = await self._read("list", reads.count_dead, selection, 0)
-        return Changed(counts, left.remaining)
+        matching = found.count + found.remaining
+        return Changed(counts, max(matching - sum(counts.values()), 0))
 
     async def _read(
         self,
