@@ -35,6 +35,11 @@ pytest: test-setup ## the tests alone
 	@sh scripts/prometheus.sh
 	$(BIN)/pytest $(ARGS)
 
+.PHONY: faults
+faults: test-setup ## the fault experiments in their long form; ROWS=P1,S3 picks rows, FRESH=1 repeats green ones
+	FAULTS=long FAULTS_ROWS=$(ROWS) FAULTS_FRESH=$(FRESH) $(BIN)/pytest tests/faults $(ARGS)
+	$(BIN)/python -m tests.faults.report
+
 .PHONY: lint
 lint: test-setup ## ruff's rules and format
 	$(BIN)/ruff check

@@ -10,51 +10,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aiohttp
-
-from tests.faults.ledger import Ledger
-from tests.faults.process import DaemonProcess
+from tests.faults.ledger import Entry, Ledger
 from tests.faults.upstream import Upstream
-from tests.waiting import wait_until
-
-SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Books:
-    """Everything an experiment has written down when it is over."""
+    """Everything an experiment has written down when it is over.
+
+    `items` are those of the store by their ids, as the API lists them.
+    """
 
     ledger: Ledger
     upstream: Upstream
     items: Mapping[str, Mapping[str, Any]]
     kills: int
     slots: int
+    attempt_seconds: float = 2.0
 
+    @property
+    def acked(self) -> list[Entry]:
+        """What was promised to be done."""
+        return self.ledger.of("acked")
 
-async def settle(
-    daemon: DaemonProcess, ledger: Ledger, upstream: Upstream, *, kills: int, slots: int
-) -> Books:
-    """Wait until nothing is left to do, bounded, and read every acknowledged item."""
-    async with aiohttp.ClientSession() as session:
+    @property
+    def lost(self) -> list[str]:
+        """The keys of promised items that are not there."""
+        return [entry.key for entry in self.acked if entry.item_id not in self.items]
 
-        async def is_settled() -> bool:
-            return not await unfinished(session, daemon)
-
-        await wait_until(is_settled, SETTLE_SECONDS)
-        items = {}
-        for entry in ledger.of("acked"):
-            url = f"{daemon.urls['api']}/v1/items/{entry.item_id}"
-            async with session.get(url) as response:
-                items[entry.key] = await response.json(content_type=None)
-    return Books(ledger, upstream, items, kills, slots)
-
-
-async def unfinished(session: aiohttp.ClientSession, daemon: DaemonProcess) -> int:
-    """How many items have not ended, by the API."""
-    async with session.get(f"{daemon.urls['api']}/v1/queues") as response:
-        queues = (await response.json())["items"]
-    waiting = ("ready", "scheduled", "retrying", "running")
-    return sum(queue["counts"][state] for queue in queues for state in waiting)
+    @property
+    def repeated(self) -> dict[str, int]:
+        """How often the keys were delivered that were so more than once."""
+        counts = self.upstream.successes(self.attempt_seconds)
+        return {key: count for key, count in counts.items() if count > 1}
 
 
 def check_all(books: Books) -> None:
@@ -68,14 +56,16 @@ def check_all(books: Books) -> None:
 
 def check_nothing_is_lost(books: Books) -> None:
     """I1: every item whose 202 arrived is in the store."""
-    lost = [key for key, item in books.items.items() if "state" not in item]
+    lost = books.lost
+
     assert not lost, f"{len(lost)} acknowledged items are lost: {lost[:5]}"
 
 
 def check_every_item_ended(books: Books) -> None:
     """I2: each ended once; succeeded means a 2xx was sent, dead means none outside a crash."""
     successes = books.upstream.successes()
-    for key, item in books.items.items():
+    for entry in books.acked:
+        key, item = entry.key, books.items[entry.item_id]
         assert item["state"] in ("succeeded", "dead"), (key, item)
         if item["state"] == "succeeded":
             assert successes[key], f"{key} succeeded without any 2xx of the upstream"
@@ -86,14 +76,15 @@ def check_every_item_ended(books: Books) -> None:
 def check_attempts(books: Books) -> None:
     """I3: no more attempts than allowed, nor more hits than attempts and crashes explain."""
     hits = Counter(hit.key for hit in books.upstream.hits)
-    for key, item in books.items.items():
+    for entry in books.acked:
+        key, item = entry.key, books.items[entry.item_id]
         assert item["attempts"] <= item["max_attempts"], (key, item)
         assert hits[key] <= item["max_attempts"] + books.kills, (key, hits[key])
 
 
 def check_duplicates(books: Books) -> None:
     """I4: an item is delivered twice only around a crash, at most once per slot and crash."""
-    twice = {key: count for key, count in books.upstream.successes().items() if count > 1}
+    twice = books.repeated
     assert sum(twice.values()) - len(twice) <= books.slots * books.kills, twice
 
 

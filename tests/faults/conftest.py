@@ -1,54 +1,99 @@
-"""The rig: an upstream, a daemon process on a file, a ledger; data is kept when a test fails."""
+"""The rig's fixtures, and which rows run: see CONTRIBUTING.md and docs/operations.md.
+
+`FAULTS` is `short` (the default), `long` or `soak`; `FAULTS_ROWS` picks rows, as in `P1,S3`;
+`FAULTS_FRESH=1` repeats what was green on this code; `FAULTS_SEED` repeats a run.
+"""
 
 from __future__ import annotations
 
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.faults import report
+from tests.faults.experiment import Experiment, Scale
 from tests.faults.ledger import Ledger
 from tests.faults.process import DaemonProcess
 from tests.faults.upstream import Upstream
 
-SLOTS = 32
-DRAIN_SECONDS = 10.0
-PRE_DRAIN_SECONDS = 1.0
+FORM = os.environ.get("FAULTS", "short")
+ROWS = {row for row in os.environ.get("FAULTS_ROWS", "").split(",") if row}
+IS_FRESH = os.environ.get("FAULTS_FRESH", "") not in ("", "0")
 
 MakeDaemon = Callable[..., DaemonProcess]
+EXPERIMENT = pytest.StashKey[Experiment]()
 
 
-def configuration(folder: Path, upstream: Upstream, **changes: Any) -> dict[str, Any]:
-    """The fault plan's test configuration: short times, one queue called `work`."""
-    return {
-        "store": f"sqlite://{folder / 'tirelessd.db'}",
-        "api": {"port": 0},
-        "ops": {"port": 0},
-        "pre_drain_seconds": PRE_DRAIN_SECONDS,
-        "drain_seconds": DRAIN_SECONDS,
-        "queues": {
-            "work": {
-                "handler": {"type": "http", "url": upstream.url, "attempt_timeout_seconds": 2},
-                "slots": SLOTS,
-                "lease_seconds": 5,
-                "retry": {"max_attempts": 8, "initial_seconds": 0.2, "cap_seconds": 2},
-            }
-        },
-        **changes,
-    }
+def row_of(item: pytest.Item) -> str:
+    """The row of the fault plan that a test belongs to, if any."""
+    marker = item.get_closest_marker("row")
+    return str(marker.args[0]) if marker else ""
+
+
+def is_wanted(item: pytest.Item, done: set[tuple[str, str]]) -> bool:
+    """Whether a test belongs to the form and the rows that were asked for."""
+    row = row_of(item)
+    is_soak = item.get_closest_marker("soak") is not None
+    if FORM == "short":
+        return not is_soak and item.get_closest_marker("long") is None and (row in ROWS or not ROWS)
+    return (
+        bool(row)
+        and is_soak == (FORM == "soak")
+        and (row in ROWS or not ROWS)
+        and (IS_FRESH or (item.nodeid, FORM) not in done)
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of other forms and rows, and those green on this code already."""
+    here = Path(__file__).parent
+    done = report.green_before() if FORM != "short" else set()
+    left_out = [each for each in items if here in each.path.parents and not is_wanted(each, done)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [each for each in items if each not in set(left_out)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the line of an experiment that has run in another form than the short one."""
+    outcome = yield
+    if FORM != "short" and row_of(item) and outcome.when == "call" and not outcome.skipped:
+        experiment = item.stash.get(EXPERIMENT, None)
+        commit, tree = report.revision()
+        line = report.Line(
+            row=row_of(item),
+            test=item.nodeid,
+            form=FORM,
+            seed=experiment.seed if experiment else 0,
+            commit=commit,
+            tree=tree,
+            is_green=outcome.passed,
+            seconds=round(outcome.duration, 1),
+            figures=experiment.figures if experiment else None,
+        )
+        report.add(line)
+    return outcome
 
 
 @pytest.fixture
 def seed(record_property: Callable[[str, object], None]) -> int:
-    """The run's seed: shown with a failure, and repeatable through TIRELESSD_TEST_SEED."""
-    value = int(os.environ.get("TIRELESSD_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
-    record_property("TIRELESSD_TEST_SEED", value)
-    sys.stdout.write(f"TIRELESSD_TEST_SEED={value}\n")
+    """The run's seed: shown with a failure, and repeatable through FAULTS_SEED."""
+    value = int(os.environ.get("FAULTS_SEED", random.SystemRandom().randrange(1 << 32)))
+    record_property("FAULTS_SEED", value)
+    sys.stdout.write(f"FAULTS_SEED={value}\n")
     return value
+
+
+@pytest.fixture
+def scale() -> Scale:
+    """The form that runs."""
+    return Scale(is_long=FORM != "short")
 
 
 @pytest.fixture
@@ -59,23 +104,25 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-async def make_daemon(tmp_path: Path, upstream: Upstream) -> AsyncIterator[MakeDaemon]:
-    """Make daemons on one folder; whatever still runs at the end is killed, by its pid."""
-    daemons: list[DaemonProcess] = []
-
-    def make(**changes: Any) -> DaemonProcess:
-        daemon = DaemonProcess(tmp_path, configuration(tmp_path, upstream, **changes))
-        daemons.append(daemon)
-        return daemon
-
-    yield make
-    for daemon in daemons:
-        await daemon.kill()
+async def experiment(
+    request: pytest.FixtureRequest, tmp_path: Path, seed: int, scale: Scale, upstream: Upstream
+) -> AsyncIterator[Experiment]:
+    """An experiment that is watched; what still runs at its end is killed, by its pid."""
+    sys.stdout.write(f"data in {tmp_path}\n")
+    running = Experiment(tmp_path, seed, scale, upstream)
+    request.node.stash[EXPERIMENT] = running
+    async with running.watch:
+        yield running
+    await running.close()
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, seed: int) -> Iterator[Ledger]:
-    """An empty ledger."""
-    book = Ledger(tmp_path / "ledger.txt", f"run-{seed}")
-    yield book
-    book.close()
+def make_daemon(experiment: Experiment) -> MakeDaemon:
+    """Make daemons on the experiment's folder."""
+    return experiment.make_daemon
+
+
+@pytest.fixture
+def ledger(experiment: Experiment) -> Ledger:
+    """The experiment's ledger."""
+    return experiment.ledger

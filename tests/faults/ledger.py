@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import aiohttp
+import msgspec
 
 Fate = Literal["acked", "refused", "ambiguous"]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One submission and what its caller knows of it."""
+    """One submission and what its caller knows of it.
+
+    `status` is 0 without a complete answer. `answer` is the JSON that came with it. Instants are
+    those of the event loop's clock.
+    """
 
     key: str
     fate: Fate
@@ -24,81 +29,112 @@ class Entry:
     item_id: str = ""
     seconds: float = 0.0
     why: str = ""
+    word: str = ""
+    digest: str = ""
+    sent_at: float = 0.0
+    answer: dict[str, Any] = field(default_factory=dict)
+    content_type: str = ""
+    retry_after: str = ""
+
+    @property
+    def answered_at(self) -> float:
+        """When the caller knew."""
+        return self.sent_at + self.seconds
 
 
 class Ledger:
-    """Submits items and keeps account; `name` makes the keys of a run unique."""
+    """Submits items and keeps account; `name` makes the keys of a run unique.
+
+    What is written is flushed by a thread, as many entries at a time as have come in: the disk is
+    waited for, the event loop is not.
+    """
 
     def __init__(self, path: Path, name: str) -> None:
         self._name = name
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._sent = 0
+        self._unwritten: list[Entry] = []
+        self._flushing: asyncio.Task[None] | None = None
         self.entries: list[Entry] = []
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._descriptor)
 
-    async def submit(self, session: aiohttp.ClientSession, url: str, word: str) -> Entry:
-        """POST one item with a key of its own, and write down what became of it."""
-        key = f"{self._name}-{len(self.entries)}-{os.urandom(4).hex()}"
-        started = asyncio.get_running_loop().time()
-        entry = Entry(key, "ambiguous", 0)
+    def new_key(self) -> str:
+        """A key that no other submission has."""
+        self._sent += 1
+        return f"{self._name}-{self._sent}"
+
+    async def submit(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        word: str,
+        *,
+        size_bytes: int = 0,
+        key: str | None = None,
+        **headers: str,
+    ) -> Entry:
+        """POST one item with a key of its own, and write down what became of it.
+
+        The payload is `<word>:<key>:` and filler up to `size_bytes`.
+        """
+        key = key or self.new_key()
+        body = f"{word}:{key}:".encode().ljust(size_bytes, b".")
+        sent_at = asyncio.get_running_loop().time()
         try:
             async with session.post(
-                url, data=f"{word}:{key}".encode(), headers={"Idempotency-Key": key}
+                url, data=body, headers={"Idempotency-Key": key, **headers}
             ) as response:
-                answer = await response.json(content_type=None)
-                seconds = asyncio.get_running_loop().time() - started
-                is_acked = response.status == 202
-                fate: Fate = "acked" if is_acked else "refused"
-                if answer.get("accepted") == "unknown":
-                    fate = "ambiguous"
-                entry = Entry(key, fate, response.status, answer.get("id", ""), seconds)
-        except aiohttp.ClientConnectorError:
-            entry = Entry(key, "refused", 0)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            entry = Entry(key, "ambiguous", 0, why=repr(error))
-        self._write(entry)
+                known = judged(response, await response.read())
+        except aiohttp.ClientConnectorError as error:
+            known = {"fate": "refused", "status": 0, "why": repr(error)}
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            known = {"fate": "ambiguous", "status": 0, "why": repr(error)}
+        seconds = asyncio.get_running_loop().time() - sent_at
+        digest = hashlib.sha256(body).hexdigest()
+        entry = Entry(key, word=word, digest=digest, sent_at=sent_at, seconds=seconds, **known)
+        await self.write(entry)
         return entry
 
-    def _write(self, entry: Entry) -> None:
-        os.write(self._descriptor, f"{entry.key} {entry.fate} {entry.item_id}\n".encode())
+    async def write(self, entry: Entry) -> None:
+        """Keep an entry; it counts from when the disk has it."""
+        self._unwritten.append(entry)
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+        await asyncio.shield(self._flushing)
+
+    async def _flush(self) -> None:
+        while self._unwritten:
+            batch, self._unwritten = self._unwritten, []
+            await asyncio.to_thread(self._put, batch)
+            self.entries += batch
+
+    def _put(self, batch: list[Entry]) -> None:
+        lines = [f"{e.sent_at:.6f} {e.key} {e.fate} {e.status} {e.item_id}\n" for e in batch]
+        os.write(self._descriptor, "".join(lines).encode())
         os.fdatasync(self._descriptor)
-        self.entries.append(entry)
 
     def of(self, fate: Fate) -> list[Entry]:
         """The entries of a fate."""
         return [entry for entry in self.entries if entry.fate == fate]
 
 
-async def load(
-    ledger: Ledger,
-    url: Callable[[], str],
-    *,
-    rate: float,
-    until: asyncio.Event,
-    most: int,
-    word: Callable[[int], str] = lambda _: "ok",
-) -> None:
-    """An open loop: a submission every 1/rate seconds, whatever the answers, until told to stop.
-
-    `most` bounds the run in count. `url` is asked anew each time, for a restarted daemon has
-    another port.
-    """
-    pending: set[asyncio.Task[Entry]] = set()
-    connector = aiohttp.TCPConnector(limit=16)
-    timeout = aiohttp.ClientTimeout(total=10)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        for number in range(most):
-            if until.is_set():
-                break
-            work = ledger.submit(session, url(), word(number))
-            task = asyncio.get_running_loop().create_task(work)
-            pending.add(task)
-            task.add_done_callback(pending.discard)
-            try:
-                await asyncio.wait_for(until.wait(), 1 / rate)
-            except TimeoutError:
-                continue
-        if pending:
-            await asyncio.wait(pending)
+def judged(response: aiohttp.ClientResponse, body: bytes) -> dict[str, Any]:
+    """What a complete answer means: only a 202 that can be read is a promise."""
+    try:
+        answer = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        answer = {}
+    answer = answer if isinstance(answer, dict) else {}
+    known = {
+        "status": response.status,
+        "answer": answer,
+        "content_type": response.content_type,
+        "retry_after": response.headers.get("Retry-After", ""),
+    }
+    if response.status == 202 and "id" in answer:
+        return {"fate": "acked", "item_id": answer["id"], **known}
+    is_refused = 400 <= response.status < 500 or answer.get("accepted") is False
+    return {"fate": "refused" if is_refused else "ambiguous", "why": str(answer), **known}

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,21 @@ START_SECONDS = 15.0
 
 
 class DaemonProcess:
-    """Starts, watches and ends one daemon; every line it logs is kept."""
+    """Starts, watches and ends one daemon; every line it logs is kept.
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    `prefix` is a command to run it under, such as strace or prlimit; `pid` is then the command's.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        *,
+        prefix: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
+        self._prefix, self._environment = tuple(prefix), dict(environment or {})
         self.config_path = folder / "tirelessd.yaml"
         self.config_path.write_text(yaml.safe_dump(dict(config)))
         self.lines: list[dict[str, Any]] = []
@@ -37,10 +48,26 @@ class DaemonProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None and self._process.returncode is None
+
     async def start(self) -> None:
         """Start the process and return once it says that it is ready."""
+        await self.launch()
+        async with asyncio.timeout(START_SECONDS):
+            while not {"api", "ops"} <= self.urls.keys():
+                await self._wait_line()
+            await self._wait_ready()
+
+    async def launch(self) -> None:
+        """Start the process, whatever becomes of it."""
         self.urls = {}
+        # Of our own variables the daemon would say that they fit no setting.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("TIRELESSD_")}
         self._process = await asyncio.create_subprocess_exec(
+            *self._prefix,
             sys.executable,
             "-m",
             "tirelessd",
@@ -49,13 +76,10 @@ class DaemonProcess:
             str(self.config_path),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**inherited, "PYTHONUNBUFFERED": "1", **self._environment},
+            limit=1 << 22,
         )
         self._reading = asyncio.get_running_loop().create_task(self._read())
-        async with asyncio.timeout(START_SECONDS):
-            while not {"api", "ops"} <= self.urls.keys():
-                await self._wait_line()
-            await self._wait_ready()
 
     async def _wait_line(self) -> None:
         """Return at the next line; fails when the process has ended instead."""
@@ -79,7 +103,7 @@ class DaemonProcess:
         try:
             async with session.get(self.urls["ops"] + path) as response:
                 return response.status
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, OSError):
             return 0
 
     async def _read(self) -> None:

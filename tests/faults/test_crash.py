@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import random
 
-from tests.faults.check import check_all, settle
-from tests.faults.conftest import SLOTS, MakeDaemon
-from tests.faults.ledger import Ledger, load
-from tests.faults.upstream import Upstream
+import pytest
+
+from tests.faults.experiment import Experiment, Scale
 from tests.waiting import a_moment
 
-KILLS = 3
+WORDS = {"ok": 8, "flaky": 1, "bad": 1}
 
 
-async def test_killed_daemon_keeps_every_promise(
-    make_daemon: MakeDaemon, ledger: Ledger, upstream: Upstream, seed: int
-) -> None:
+@pytest.mark.row("P1")
+@pytest.mark.timeout(400)
+async def test_killed_daemon_keeps_every_promise(experiment: Experiment, scale: Scale) -> None:
     """After kills at random moments every acknowledged item ends once, and no other appears."""
-    source = random.Random(seed)
-    daemon = make_daemon()
-    await daemon.start()
-    over = asyncio.Event()
-    words = source.choices(["ok", "flaky", "bad"], [8, 1, 1], k=3_000)
+    await experiment.start()
+    kills = scale.pick(3, 20)
+    longest = scale.pick(1.0, 8.0)
+    starts = []
 
-    def url() -> str:
-        return f"{daemon.urls.get('api', 'http://127.0.0.1:9')}/v1/queues/work/items"
+    async with experiment.load(word=WORDS):
+        for _ in range(kills):
+            await a_moment(experiment.source.uniform(0.3, longest))
+            await experiment.kill()
+            began_at = asyncio.get_running_loop().time()
+            await experiment.daemon.start()
+            starts.append(asyncio.get_running_loop().time() - began_at)
+        await experiment.heal(5)
 
-    loading = asyncio.gather(
-        load(ledger, url, rate=200, until=over, most=len(words), word=words.__getitem__)
-    )
-    for _ in range(KILLS):
-        await a_moment(source.uniform(0.3, 1.5))
-        await daemon.kill()
-        await daemon.start()
-    await a_moment(0.5)
-    over.set()
-    await loading
-
-    books = await settle(daemon, ledger, upstream, kills=KILLS, slots=SLOTS)
-    assert len(ledger.of("acked")) > 100
-    check_all(books)
-    assert daemon.tracebacks() == []
+    await experiment.finish(kills=kills)
+    assert len(experiment.ledger.of("acked")) > 100
+    assert max(starts) <= 3

@@ -2,119 +2,92 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 
 import aiohttp
+import pytest
 
-from tests.faults.check import check_all, settle
-from tests.faults.conftest import DRAIN_SECONDS, PRE_DRAIN_SECONDS, SLOTS, MakeDaemon
-from tests.faults.ledger import Ledger, load
-from tests.faults.process import DaemonProcess
-from tests.faults.upstream import Upstream
+from tests.faults.experiment import DRAIN_SECONDS, SLOTS, Experiment, Scale
 from tests.waiting import a_moment, wait_until
 
-
-def items_url(daemon: DaemonProcess) -> str:
-    """Where the daemon takes items."""
-    return f"{daemon.urls['api']}/v1/queues/work/items"
+PATIENT = {"handler": {"attempt_timeout_seconds": 60}}
 
 
+@pytest.mark.row("P3")
 async def test_sigterm_under_load_loses_and_repeats_nothing(
-    make_daemon: MakeDaemon, ledger: Ledger, upstream: Upstream
+    experiment: Experiment, scale: Scale
 ) -> None:
     """Unready at once, intake goes on through the pre-drain, then 503; exit 0, no duplicate."""
-    daemon = make_daemon()
-    await daemon.start()
-    over = asyncio.Event()
-    loading = asyncio.gather(
-        load(ledger, lambda: items_url(daemon), rate=200, until=over, most=1_500)
-    )
-    await a_moment(0.7)
+    pre_drain_seconds = scale.pick(1.0, 2.0)
+    daemon = await experiment.start(pre_drain_seconds=pre_drain_seconds)
+    ledger = experiment.ledger
 
-    daemon.send(signal.SIGTERM)
-    accepted_before = len(ledger.of("acked"))
-    async with aiohttp.ClientSession() as session:
+    async with experiment.load(), aiohttp.ClientSession() as session:
+        await a_moment(scale.pick(0.7, 5))
+        daemon.send(signal.SIGTERM)
+        accepted_before = len(ledger.of("acked"))
 
         async def is_unready() -> bool:
             return await daemon.probe(session) == 503
 
         await wait_until(is_unready, 0.5)
         assert await daemon.probe(session, "/livez") == 200
-    code = await daemon.wait(PRE_DRAIN_SECONDS + DRAIN_SECONDS + 2)
-    over.set()
-    await loading
+        code = await daemon.wait(pre_drain_seconds + DRAIN_SECONDS + 2)
 
     assert code == 0
     assert len(ledger.of("acked")) > accepted_before
     assert {entry.status for entry in ledger.of("refused")} <= {503, 0}
     assert ledger.of("ambiguous") == []
-    assert daemon.tracebacks() == []
-
     await daemon.start()
-    books = await settle(daemon, ledger, upstream, kills=0, slots=SLOTS)
-    check_all(books)
+    await experiment.finish(kills=0)
 
 
-async def hang_all_slots(daemon: DaemonProcess, ledger: Ledger, upstream: Upstream) -> None:
+async def hang_all_slots(experiment: Experiment) -> None:
     """Fill every slot with an attempt that the upstream does not answer."""
     async with aiohttp.ClientSession() as session:
         for _ in range(SLOTS):
-            await ledger.submit(session, items_url(daemon), "hang")
+            await experiment.ledger.submit(session, experiment.url(), "hang")
 
     async def all_hang() -> bool:
-        return upstream.hanging >= SLOTS
+        return experiment.upstream.hanging >= SLOTS
 
     await wait_until(all_hang, 10)
 
 
+@pytest.mark.row("P4")
 async def test_sigterm_with_hanging_attempts_releases_them(
-    make_daemon: MakeDaemon, ledger: Ledger, upstream: Upstream
+    experiment: Experiment, scale: Scale
 ) -> None:
     """What does not end within the drain is released, and delivered after the restart."""
-    daemon = make_daemon(drain_seconds=1.0)
-    use_long_attempts(daemon, attempt_timeout_seconds=60)
-    await daemon.start()
-    await hang_all_slots(daemon, ledger, upstream)
+    drain_seconds = scale.pick(1.0, DRAIN_SECONDS)
+    daemon = await experiment.start(
+        pre_drain_seconds=0.5, drain_seconds=drain_seconds, queue=PATIENT
+    )
+    await hang_all_slots(experiment)
 
     daemon.send(signal.SIGTERM)
-    code = await daemon.wait(PRE_DRAIN_SECONDS + 1.0 + 3)
+    code = await daemon.wait(0.5 + drain_seconds + 2)
 
     assert code == 0
-    upstream.let_go.set()
-    upstream.hits.clear()
+    experiment.upstream.let_go.set()
     await daemon.start()
-    books = await settle(daemon, ledger, upstream, kills=0, slots=SLOTS)
-    check_all(books)
+    books = await experiment.finish(kills=0)
     assert {item["attempts"] for item in books.items.values()} == {1}
 
 
-async def test_second_signal_exits_at_once(
-    make_daemon: MakeDaemon, ledger: Ledger, upstream: Upstream
-) -> None:
-    """SIGINT, then SIGTERM: the second one ends the daemon, with its own number as the code."""
-    daemon = make_daemon(drain_seconds=60.0)
-    use_long_attempts(daemon, attempt_timeout_seconds=60)
-    await daemon.start()
-    await hang_all_slots(daemon, ledger, upstream)
+@pytest.mark.row("P4")
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+async def test_second_signal_exits_at_once(experiment: Experiment, first: signal.Signals) -> None:
+    """The second signal ends the daemon, with its own number in the code."""
+    daemon = await experiment.start(drain_seconds=60.0, queue=PATIENT)
+    await hang_all_slots(experiment)
 
-    daemon.send(signal.SIGINT)
-    await a_moment(0.5)
+    daemon.send(first)
+    await a_moment(experiment.scale.pick(0.5, 1.0))
     daemon.send(signal.SIGTERM)
     code = await daemon.wait(1)
 
     assert code == 128 + signal.SIGTERM
-    upstream.let_go.set()
+    experiment.upstream.let_go.set()
     await daemon.start()
-    books = await settle(daemon, ledger, upstream, kills=1, slots=SLOTS)
-    check_all(books)
-
-
-def use_long_attempts(daemon: DaemonProcess, *, attempt_timeout_seconds: float) -> None:
-    """Let attempts outlast the drain."""
-    text = daemon.config_path.read_text()
-    daemon.config_path.write_text(
-        text.replace(
-            "attempt_timeout_seconds: 2", f"attempt_timeout_seconds: {attempt_timeout_seconds}"
-        )
-    )
+    await experiment.finish(kills=1)

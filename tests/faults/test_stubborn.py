@@ -8,7 +8,6 @@ import aiohttp
 
 from tests.faults.conftest import MakeDaemon
 from tests.faults.ledger import Ledger
-from tests.faults.test_shutdown import items_url
 from tests.waiting import wait_until
 
 
@@ -19,7 +18,7 @@ async def test_blocked_thread_is_abandoned_at_exit(make_daemon: MakeDaemon, ledg
     daemon = make_daemon(drain_seconds=0.5, pre_drain_seconds=0, queues=queues)
     await daemon.start()
     async with aiohttp.ClientSession() as session:
-        entry = await ledger.submit(session, items_url(daemon), "ok")
+        entry = await ledger.submit(session, f"{daemon.urls['api']}/v1/queues/work/items", "ok")
         url = f"{daemon.urls['api']}/v1/items/{entry.item_id}"
 
         async def is_running() -> bool:

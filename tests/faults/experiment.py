@@ -1,0 +1,217 @@
+"""One experiment: a daemon under load, what is done to it, and the books that must agree after."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+
+from tests.faults.check import Books, check_all, in_order
+from tests.faults.ledger import Ledger
+from tests.faults.load import CONNECTIONS, Load, Wish, Words
+from tests.faults.process import DaemonProcess
+from tests.faults.report import Figures
+from tests.faults.upstream import Upstream
+from tests.faults.watch import Watch
+from tests.waiting import a_moment, wait_until
+
+SLOTS = 32
+PRE_DRAIN_SECONDS = 2.0
+DRAIN_SECONDS = 10.0
+ATTEMPT_SECONDS = 2.0
+SETTLE_SECONDS = 60.0
+NOBODY = "http://127.0.0.1:9"
+Value = TypeVar("Value")
+UNFINISHED = ("ready", "scheduled", "retrying", "running")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Which form of a row runs: the short one of `make test` or the long one of `make faults`."""
+
+    is_long: bool
+
+    def pick(self, short: Value, long: Value) -> Value:
+        """The value for the form that runs."""
+        return long if self.is_long else short
+
+
+def configuration(
+    folder: Path, upstream_url: str, *, queue: Mapping[str, Any] | None = None, **changes: Any
+) -> dict[str, Any]:
+    """The fault plan's test configuration: short times, one queue called `work`.
+
+    `changes` replace the daemon's settings; those in `queue` replace the queue's, except that its
+    sections are changed entry by entry, unless a handler of another type is given.
+    """
+    handler = {"type": "http", "url": upstream_url, "attempt_timeout_seconds": ATTEMPT_SECONDS}
+    work: dict[str, Any] = {
+        "handler": handler,
+        "slots": SLOTS,
+        "lease_seconds": 5,
+        "retry": {"max_attempts": 8, "initial_seconds": 0.2, "cap_seconds": 2},
+    }
+    for name, value in (queue or {}).items():
+        is_section = isinstance(value, Mapping) and "type" not in value
+        work[name] = {**work.get(name, {}), **value} if is_section else value
+    return {
+        "store": f"sqlite://{folder / 'tirelessd.db'}",
+        "api": {"port": 0},
+        "ops": {"port": 0},
+        "pre_drain_seconds": PRE_DRAIN_SECONDS,
+        "drain_seconds": DRAIN_SECONDS,
+        "queues": {"work": work},
+        **changes,
+    }
+
+
+class Experiment:
+    """Holds the parts of one experiment; `figures` become its line in the report."""
+
+    def __init__(self, folder: Path, seed: int, scale: Scale, upstream: Upstream) -> None:
+        self.folder, self.seed, self.scale, self.upstream = folder, seed, scale, upstream
+        self.source = random.Random(seed)
+        self.ledger = Ledger(folder / "ledger.txt", f"run-{seed}")
+        self.daemons: list[DaemonProcess] = []
+        self.watch = Watch(lambda: self.daemons[-1] if self.daemons else None)
+        self.figures: Figures | None = None
+        self.heal_seconds = 0.0
+        self.kills = 0
+
+    @property
+    def daemon(self) -> DaemonProcess:
+        """The daemon that was made last."""
+        return self.daemons[-1]
+
+    def url(self, path: str = "/v1/queues/work/items") -> str:
+        """An address of the API; one where nobody listens while there is no daemon."""
+        return self.daemon.urls.get("api", NOBODY) + path
+
+    def make_daemon(
+        self,
+        *,
+        prefix: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+        **changes: Any,
+    ) -> DaemonProcess:
+        """A daemon on the experiment's folder, not yet started; see `configuration`."""
+        config = configuration(self.folder, self.upstream.url, **changes)
+        daemon = DaemonProcess(self.folder, config, prefix=prefix, environment=environment)
+        self.daemons.append(daemon)
+        return daemon
+
+    async def start(self, **changes: Any) -> DaemonProcess:
+        """Make a daemon, start it, and return once it is ready."""
+        daemon = self.make_daemon(**changes)
+        await daemon.start()
+        return daemon
+
+    async def kill(self) -> None:
+        """End the daemon as a power cut would, a last scrape taken just before."""
+        await self.watch.ask("/metrics")
+        self.kills += 1
+        await self.daemon.kill()
+
+    async def stop(self) -> int:
+        """End the daemon in order, and return its exit code."""
+        await self.watch.ask("/metrics")
+        self.daemon.send(signal.SIGTERM)
+        return await self.daemon.wait(PRE_DRAIN_SECONDS + DRAIN_SECONDS + 5)
+
+    @asynccontextmanager
+    async def load(
+        self,
+        *,
+        rate: float | None = None,
+        word: Words = "ok",
+        size: tuple[int, int] = (300, 2_000),
+        connections: int = CONNECTIONS,
+        path: str = "/v1/queues/work/items",
+        port: int | None = None,
+    ) -> AsyncIterator[Load]:
+        """Submit in the background as long as it is entered; `port` leads through a proxy."""
+        wish = Wish(rate or self.scale.pick(200.0, 300.0), word, size, connections)
+        fixed = f"http://127.0.0.1:{port}{path}" if port else None
+        source = random.Random(self.source.random())
+        load = Load(self.ledger, lambda: fixed or self.url(path), wish, source)
+        running = asyncio.get_running_loop().create_task(load.run())
+        try:
+            yield load
+        finally:
+            load.stop()
+            await running
+
+    async def heal(self, deadline_seconds: float) -> float:
+        """Return the seconds until the daemon is ready, takes an item and has done it."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        async with asyncio.timeout(deadline_seconds), aiohttp.ClientSession() as session:
+            while await self.daemon.probe(session) != 200:
+                await a_moment()
+            while (entry := await self.ledger.submit(session, self.url(), "ok")).fate != "acked":
+                await a_moment()
+            while not self.upstream.successes()[entry.key]:
+                await a_moment()
+        seconds = loop.time() - began_at
+        self.heal_seconds = max(self.heal_seconds, seconds)
+        return seconds
+
+    async def settle(self) -> Books:
+        """Wait until nothing is left to do, bounded, and read every item of the store."""
+        async with aiohttp.ClientSession() as session:
+
+            async def is_settled() -> bool:
+                async with session.get(self.url("/v1/queues")) as response:
+                    queues = (await response.json())["items"]
+                return not sum(queue["counts"][state] for queue in queues for state in UNFINISHED)
+
+            await wait_until(is_settled, SETTLE_SECONDS)
+            items = await self._all_items(session)
+        return Books(self.ledger, self.upstream, items, self.kills, SLOTS)
+
+    async def _all_items(self, session: aiohttp.ClientSession) -> dict[str, Mapping[str, Any]]:
+        items: dict[str, Mapping[str, Any]] = {}
+        after: str | None = None
+        while True:
+            params = {"limit": "1000"} | ({"after": after} if after else {})
+            async with session.get(self.url(), params=params) as response:
+                page = await response.json()
+            items |= {item["id"]: item for item in page["items"]}
+            after = page["next_after"]
+            if after is None:
+                return items
+
+    async def finish(self, *, kills: int | None = None) -> Books:
+        """Settle, check every invariant, and note the figures for the report."""
+        self.kills = self.kills if kills is None else kills
+        books = await self.settle()
+        self.figures = self._figures(books)
+        check_all(books)
+        for daemon in self.daemons:
+            assert daemon.tracebacks() == []
+        return books
+
+    def _figures(self, books: Books) -> Figures:
+        latencies = [entry.seconds for entry in books.acked]
+        return Figures(
+            acked=len(books.acked),
+            ambiguous=len(self.ledger.of("ambiguous")),
+            lost=len(books.lost),
+            duplicates=sum(books.repeated.values()) - len(books.repeated),
+            p99_ms=round(in_order(latencies, 0.99) * 1_000, 1),
+            rss_peak_mib=round(self.watch.rss_peak_mib, 1),
+            heal_seconds=round(self.heal_seconds, 2),
+        )
+
+    async def close(self) -> None:
+        """Kill what still runs, by its pid, and let go of the files."""
+        for daemon in self.daemons:
+            await daemon.kill()
+        self.ledger.close()
