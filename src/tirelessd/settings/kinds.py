@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -16,33 +15,12 @@ from pydantic import (
     SecretStr,
 )
 
+from tirelessd.core.destination import http_url
+from tirelessd.core.headers import fits_a_line
+
 YEAR_SECONDS: Final = 31_536_000
 # A secret is a line or two; whatever is larger is a mistaken path, perhaps one without an end.
 SECRET_FILE_BYTES: Final = 65_536
-
-# Headers that say where a body ends, or that belong to one connection: forwarding one would cut a
-# payload short or be a way in (RFC 9110 section 7.6.1, RFC 9112 section 6).
-FRAMING_HEADERS: Final = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-# What the daemon says for itself, on each attempt or to tell it apart from another.
-OWN_HEADERS: Final = frozenset({"idempotency-key", "traceparent", "tracestate"})
-OWN_PREFIXES: Final = ("proxy-", "tirelessd-", "webhook-")
-# A caller's key to this daemon is not its key to the upstream behind it.
-CREDENTIAL_HEADERS: Final = frozenset({"authorization", "cookie"})
 
 
 class SettingsModel(BaseModel):
@@ -116,23 +94,6 @@ def host_name(text: str) -> str:
     return text
 
 
-def http_url(url: str) -> str:
-    """The URL, if it is absolute, http or https, and carries no credentials."""
-    # A port that is no number raises only when it is asked for.
-    try:
-        parts = urlsplit(url)
-        has_host, _ = bool(parts.hostname), parts.port
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if parts.scheme not in ("http", "https") or not has_host or not url.isprintable():
-        raise ValueError("must be an absolute http:// or https:// URL")
-    if " " in url or "#" in url:
-        raise ValueError("must be a URL without spaces and without a fragment")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not carry credentials: put them into headers.authorization")
-    return url
-
-
 def shown_url(url: str) -> str:
     """The URL as people may see it: a query may hold a key."""
     path, mark, _ = url.partition("?")
@@ -156,34 +117,10 @@ def error_name(value: Any) -> int | str:
     raise ValueError("must be a status from 100 to 599 or the name of an exception type")
 
 
-def header_name(name: str) -> str:
-    """The header's name in lower case, if it is one (RFC 9110 section 5.6.2)."""
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,255}", name):
-        raise ValueError("must be a header name")
-    return name.lower()
-
-
-def free_header_name(name: str) -> str:
-    """The header's name in lower case, if the daemon does not set that header itself."""
-    lower = header_name(name)
-    is_ours = lower in OWN_HEADERS or lower.startswith(OWN_PREFIXES)
-    if is_ours or lower in FRAMING_HEADERS:
-        raise ValueError(f"must not name {lower}: it is set by tirelessd, a proxy or HTTP itself")
-    return lower
-
-
-def forwarded_header_name(name: str) -> str:
-    """The header's name in lower case, if a caller's may be passed on: credentials stay here."""
-    lower = free_header_name(name)
-    if lower in CREDENTIAL_HEADERS:
-        raise ValueError(f"must not name {lower}: a caller's credentials are for tirelessd alone")
-    return lower
-
-
 def header_value(value: SecretStr) -> SecretStr:
     """The value, if it fits on one header line (RFC 9110 section 5.5)."""
     text = value.get_secret_value()
-    if not re.fullmatch("[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*", text) or text != text.strip():
+    if not fits_a_line(text) or text != text.strip():
         raise ValueError("must be one line without control characters or space at its ends")
     return value
 

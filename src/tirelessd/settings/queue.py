@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator
 
+from tirelessd.core.headers import forwarded_header_name, free_header_name
 from tirelessd.core.queue import QueueConfig, Retention, RetryPolicy
 from tirelessd.settings.kinds import (
     HttpUrl,
@@ -15,8 +16,6 @@ from tirelessd.settings.kinds import (
     SecretText,
     SettingsModel,
     error_name,
-    forwarded_header_name,
-    free_header_name,
     function_path,
     header_value,
 )

@@ -198,21 +198,21 @@ async def test_redirect_is_not_followed(code: int, to: str) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"url": "models:8000/predict"}, "absolute http or https URL"),
-        ({"url": "ftp://models/predict"}, "absolute http or https URL"),
-        ({"url": "/predict"}, "absolute http or https URL"),
-        ({"url": "http://[::1"}, "Invalid"),
-        ({"url": "http://models:99999/"}, "Port out of range"),
-        ({"url": "http://models:0/"}, "absolute http or https URL"),
-        ({"headers": {"Host": "elsewhere"}}, "'Host' cannot be chosen: it frames the request"),
+        ({"url": "models:8000/predict"}, "absolute http:// or https:// URL"),
+        ({"url": "ftp://models/predict"}, "absolute http:// or https:// URL"),
+        ({"url": "/predict"}, "absolute http:// or https:// URL"),
+        ({"url": "http://[::1"}, "its host is none"),
+        ({"url": "http://models:99999/"}, "must have a port from 1 to 65535"),
+        ({"url": "http://0x7f.1/"}, "must have its IP address written in full"),
+        ({"headers": {"Host": "elsewhere"}}, "must not name host: it frames the request"),
         ({"headers": {"content-length": "1"}}, "it frames the request"),
         ({"headers": {"Proxy-Authorization": "x"}}, "set by tirelessd or by a proxy"),
         ({"headers": {"X-Note": "a\r\nb: c"}}, "'X-Note' does not fit on one line"),
-        ({"headers": {"X Note": "a"}}, "'X Note' is not a header name"),
+        ({"headers": {"X Note": "a"}}, "must be a header name"),
         ({"forward_headers": ("Transfer-Encoding",)}, "it frames the request"),
         ({"forward_headers": ("idempotency-key",)}, "set by tirelessd"),
         ({"forward_headers": ("Authorization",)}, "credentials are for tirelessd alone"),
-        ({"forward_headers": ("x\n",)}, "not a header name"),
+        ({"forward_headers": ("x\n",)}, "must be a header name"),
     ],
     ids=repr,
 )
@@ -225,6 +225,6 @@ def test_unusable_configuration_is_refused(options: dict[str, Any], why: str) ->
 def test_credentials_in_the_url_are_refused_without_showing_them() -> None:
     """A password in the URL is refused, and the message does not repeat it."""
     with pytest.raises(ValueError, match="put them into headers") as caught:
-        HttpConfig("ftp://shop:hunter2@models/predict")
+        HttpConfig("http://shop:hunter2@models/predict")
 
     assert "hunter2" not in str(caught.value)

@@ -22,10 +22,11 @@ from yarl import URL
 from tirelessd import __version__
 from tirelessd.core.clock import Clock
 from tirelessd.core.decision import Complete
+from tirelessd.core.destination import http_url
 from tirelessd.core.errors import AttemptError, GiveUp, StartError
+from tirelessd.core.headers import fits_a_line, forwarded_header_name, free_header_name
 from tirelessd.core.item import Context, Item
 from tirelessd.core.outcome import reason_of_status
-from tirelessd.engine.handlers.headers import check_configured, check_forwarded, fits_a_line
 from tirelessd.engine.handlers.network import network_failure
 from tirelessd.engine.handlers.resolver import ThreadResolver
 from tirelessd.engine.handlers.retry_after import seconds_asked
@@ -62,13 +63,13 @@ class HttpConfig(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse what could never be sent, or would change where a request ends."""
-        url = target(self.url)
-        if url.user is not None or url.password is not None:
-            raise ValueError("url holds credentials; put them into headers, as Authorization")
-        if url.scheme not in ("http", "https") or not url.host or not url.port:
-            raise ValueError(f"url is {self.url!r}; it must be an absolute http or https URL")
-        check_configured(self.headers)
-        check_forwarded(self.forward_headers)
+        http_url(self.url)
+        for name, value in self.headers.items():
+            free_header_name(name)
+            if not fits_a_line(value):
+                raise ValueError(f"the value of header {name!r} does not fit on one line")
+        for name in self.forward_headers:
+            forwarded_header_name(name)
 
 
 class HttpHandler:
@@ -79,7 +80,9 @@ class HttpHandler:
     def __init__(self, config: HttpConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock
-        self._url = target(config.url)
+        # Requested exactly as written: quoting anew would turn `%2F` in a query into `/`, and a
+        # signed URL into a wrong one.
+        self._url = URL(config.url, encoded=True)
         self._headers = CIMultiDict(
             {"User-Agent": f"tirelessd/{__version__}", "Accept": "*/*", **config.headers}
         )
@@ -191,14 +194,6 @@ class HttpHandler:
         pointed = f" to {location}" if location and response.status < 400 else ""
         words = " ".join(_text(body, response.headers).split())
         return f"HTTP {response.status}{pointed}" + (f": {words}" if words else "")
-
-
-def target(url: str) -> URL:
-    """The URL, to be requested exactly as it is written; only what cannot be sent is quoted.
-
-    Quoting anew would turn `%2F` in a query into `/`, and a signed URL into a wrong one.
-    """
-    return URL(url, encoded=url.isascii() and url.isprintable() and " " not in url)
 
 
 def _tls_context(config: HttpConfig) -> ssl.SSLContext:
