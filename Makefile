@@ -6,6 +6,8 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 ARGS ?=
+BENCH = $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(FOLDER),--folder $(FOLDER))
 
 # The tests drive the installed program and the tools beside it.
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
@@ -66,6 +68,10 @@ format: test-setup ## format, and mend what ruff can mend
 docs: setup ## renew METRICS.md, docs/logs.md and docs/configuration.md from the code
 	$(BIN)/python -m tirelessd.observe.reference .
 	$(BIN)/python -m tirelessd.settings.reference > docs/configuration.md
+
+.PHONY: bench
+bench: setup ## measure beside the bare handler; ONLY=single,batch ROUNDS=3 SECONDS=3 FOLDER=/on/a/disk
+	@$(BIN)/python -m bench run $(BENCH)
 
 .PHONY: lock
 lock: ## renew requirements/*.lock

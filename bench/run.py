@@ -1,0 +1,75 @@
+"""What every scenario is given, and the measure they share: items end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from bench.books import wait_ended
+from bench.load import Plan, Seen
+from bench.processes import BenchFailed, Daemon, run_load, running_daemon
+from tirelessd.core.clock import Clock
+
+WARM_UP_SECONDS = 0.5
+# What may be left when the load is over: a backlog is worked off in a multiple of the load's time.
+SETTLE_SECONDS = 60.0
+
+
+class EndToEnd(msgspec.Struct, frozen=True):
+    """A load whose items have all succeeded; `rate` is items a second, until the last had ended."""
+
+    seen: Seen
+    items: int
+    rate: float
+    cpu_seconds: float
+
+
+class Run:
+    """One run: how long each round is, how many there are, and where data may be put.
+
+    `folder` is on the disk that is measured. `say` is told of every round as it is over.
+    """
+
+    def __init__(
+        self, folder: Path, clock: Clock, console: Console, rounds: int, seconds: float
+    ) -> None:
+        self.folder = folder
+        self.clock = clock
+        self.rounds = rounds
+        self.seconds = seconds
+        self._console = console
+
+    def say(self, text: str) -> None:
+        """Tell whoever waits how far it is."""
+        self._console.print(text, highlight=False, markup=False)
+
+    def daemon(self, name: str, queues: Mapping[str, Any]) -> AbstractAsyncContextManager[Daemon]:
+        """A daemon with an empty store, ready."""
+        return running_daemon(self.folder / name, queues, self.clock)
+
+    async def accept(self, plan: Plan) -> Seen:
+        """Fulfil a plan; raises `BenchFailed` when anything was refused, for that is no work."""
+        seen = await run_load(plan)
+        if seen.successes < seen.answers:
+            raise BenchFailed(f"refused: {seen.statuses}")
+        return seen
+
+    async def end_to_end(
+        self, daemon: Daemon, queue: str, plan: Plan, items_each: int = 1
+    ) -> EndToEnd:
+        """Fulfil a plan and wait until the store has all of its items as succeeded."""
+        cpu_seconds = daemon.cpu_seconds()
+        seen = await self.accept(plan)
+        items = seen.successes * items_each
+        ended = await wait_ended(daemon.database, queue, seen.started_at, items, SETTLE_SECONDS)
+        return EndToEnd(
+            seen,
+            items,
+            items / (ended.last_at - seen.started_at),
+            daemon.cpu_seconds() - cpu_seconds,
+        )
