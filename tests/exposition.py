@@ -13,6 +13,10 @@ class Exposition:
             sample for family in text_string_to_metric_families(text) for sample in family.samples
         ]
 
+    def has(self, name: str) -> bool:
+        """Whether there is any sample of a name."""
+        return any(sample.name == f"tirelessd_{name}" for sample in self._samples)
+
     def total(self, name: str, **labels: str) -> float:
         """The sum over all samples of a name that carry these labels; fails when there is none."""
         values = [

@@ -5,28 +5,34 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 
-from tests.faults.check import Books, check_all, in_order
+from tests.exposition import Exposition
+from tests.faults import verdict
+from tests.faults.books import Books, copied_rows
+from tests.faults.check import in_order
 from tests.faults.ledger import Ledger
 from tests.faults.load import CONNECTIONS, Load, Wish, Words
 from tests.faults.process import DaemonProcess
 from tests.faults.report import Figures
 from tests.faults.upstream import Upstream
-from tests.faults.watch import Watch
+from tests.faults.watch import Sample, Watch
 from tests.waiting import a_moment, wait_until
 
 SLOTS = 32
 PRE_DRAIN_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
 ATTEMPT_SECONDS = 2.0
+# Short, so that connections to the upstream are soon no longer among what is to be given back.
+KEEPALIVE_SECONDS = 1.0
 SETTLE_SECONDS = 60.0
+REST_SECONDS = 30.0
 NOBODY = "http://127.0.0.1:9"
 Value = TypeVar("Value")
 UNFINISHED = ("ready", "scheduled", "retrying", "running")
@@ -51,7 +57,12 @@ def configuration(
     `changes` replace the daemon's settings; those in `queue` replace the queue's, except that its
     sections are changed entry by entry, unless a handler of another type is given.
     """
-    handler = {"type": "http", "url": upstream_url, "attempt_timeout_seconds": ATTEMPT_SECONDS}
+    handler = {
+        "type": "http",
+        "url": upstream_url,
+        "attempt_timeout_seconds": ATTEMPT_SECONDS,
+        "keepalive_seconds": KEEPALIVE_SECONDS,
+    }
     work: dict[str, Any] = {
         "handler": handler,
         "slots": SLOTS,
@@ -65,7 +76,6 @@ def configuration(
         "store": f"sqlite://{folder / 'tirelessd.db'}",
         "api": {"port": 0},
         "ops": {"port": 0},
-        "pre_drain_seconds": PRE_DRAIN_SECONDS,
         "drain_seconds": DRAIN_SECONDS,
         "queues": {"work": work},
         **changes,
@@ -83,7 +93,7 @@ class Experiment:
         self.watch = Watch(lambda: self.daemons[-1] if self.daemons else None)
         self.figures: Figures | None = None
         self.heal_seconds = 0.0
-        self.kills = 0
+        self.slots = SLOTS
 
     @property
     def daemon(self) -> DaemonProcess:
@@ -102,7 +112,9 @@ class Experiment:
         **changes: Any,
     ) -> DaemonProcess:
         """A daemon on the experiment's folder, not yet started; see `configuration`."""
+        changes = {"pre_drain_seconds": self.scale.pick(0.2, PRE_DRAIN_SECONDS), **changes}
         config = configuration(self.folder, self.upstream.url, **changes)
+        self.slots = config["queues"].get("work", {}).get("slots", SLOTS)
         daemon = DaemonProcess(self.folder, config, prefix=prefix, environment=environment)
         self.daemons.append(daemon)
         return daemon
@@ -111,12 +123,12 @@ class Experiment:
         """Make a daemon, start it, and return once it is ready."""
         daemon = self.make_daemon(**changes)
         await daemon.start()
+        self.watch.calm = self.watch.calm or self.watch.look()
         return daemon
 
     async def kill(self) -> None:
         """End the daemon as a power cut would, a last scrape taken just before."""
         await self.watch.ask("/metrics")
-        self.kills += 1
         await self.daemon.kill()
 
     async def stop(self) -> int:
@@ -168,13 +180,16 @@ class Experiment:
         async with aiohttp.ClientSession() as session:
 
             async def is_settled() -> bool:
-                async with session.get(self.url("/v1/queues")) as response:
-                    queues = (await response.json())["items"]
-                return not sum(queue["counts"][state] for queue in queues for state in UNFINISHED)
+                counts = await self._counts(session)
+                return not sum(counts[state] for state in UNFINISHED)
 
             await wait_until(is_settled, SETTLE_SECONDS)
-            items = await self._all_items(session)
-        return Books(self.ledger, self.upstream, items, self.kills, SLOTS)
+            items, counts = await self._all_items(session), await self._counts(session)
+        return self._books(items, counts)
+
+    async def _counts(self, session: aiohttp.ClientSession) -> dict[str, int]:
+        async with session.get(self.url("/v1/queues/work")) as response:
+            return dict((await response.json())["counts"])
 
     async def _all_items(self, session: aiohttp.ClientSession) -> dict[str, Mapping[str, Any]]:
         items: dict[str, Mapping[str, Any]] = {}
@@ -188,23 +203,72 @@ class Experiment:
             if after is None:
                 return items
 
-    async def finish(self, *, kills: int | None = None) -> Books:
-        """Settle, check every invariant, and note the figures for the report."""
-        self.kills = self.kills if kills is None else kills
+    def _books(self, items: dict[str, Mapping[str, Any]], counts: dict[str, int]) -> Books:
+        ends = [end for daemon in self.daemons for end in daemon.ends]
+        return Books(
+            self.ledger.entries,
+            self.upstream.hits,
+            items,
+            counts,
+            ends=ends,
+            kills=len([end for end in ends if end.is_crash]),
+            slots=self.slots,
+            probes=self.watch.probes,
+            samples=self.watch.samples,
+            calm=self.watch.calm,
+            lines=[line for daemon in self.daemons for line in daemon.lines],
+            stray_output=[text for daemon in self.daemons for text in daemon.stray_output],
+        )
+
+    async def finish(
+        self, *, kills: int | None = None, without: Collection[str] = (), is_purging: bool = False
+    ) -> Books:
+        """Settle, come to rest, stop the daemon, and check I1 to I6 and I8 to I11.
+
+        `kills` is for deaths that the rig has not seen. `without` names the checks that a row
+        breaks on purpose, as `I9`; say there why. The figures for the report are noted first.
+        """
         books = await self.settle()
+        rest = await self._rest(books)
+        code = await self.stop()
+        lives = [Exposition(scrape.text) for scrape in self.watch.lives.values()]
+        rows = copied_rows(self.folder / "tirelessd.db", self.folder / "copy")
+        books = replace(
+            books,
+            rows=rows,
+            lives=lives,
+            rest=rest,
+            ends=[*books.ends, self.daemon.ends[-1]],
+            kills=books.kills if kills is None else kills,
+            is_purging=is_purging,
+        )
         self.figures = self._figures(books)
-        check_all(books)
-        for daemon in self.daemons:
-            assert daemon.tracebacks() == []
+        verdict.check_all(books, without)
+        assert code == 0, f"the daemon ended with {code}"
         return books
 
+    async def _rest(self, books: Books) -> Sample | None:
+        """Wait until the gauges have caught up and idle connections are gone, bounded."""
+
+        async def is_at_rest() -> bool:
+            said = Exposition(await self.watch.ask("/metrics"))
+            return all(
+                said.total("queue_items", queue="work", state=state) == books.counts[state]
+                for state in (*UNFINISHED, "dead")
+            ) and verdict.has_given_back(self.watch.calm, self.watch.look())
+
+        # What never comes to rest is for the checks to tell, item by item.
+        with suppress(TimeoutError):
+            await wait_until(is_at_rest, REST_SECONDS)
+        return self.watch.look()
+
     def _figures(self, books: Books) -> Figures:
-        latencies = [entry.seconds for entry in books.acked]
+        latencies = [entry.seconds for entry in books.acked.values()]
         return Figures(
             acked=len(books.acked),
             ambiguous=len(self.ledger.of("ambiguous")),
             lost=len(books.lost),
-            duplicates=sum(books.repeated.values()) - len(books.repeated),
+            duplicates=books.duplicates,
             p99_ms=round(in_order(latencies, 0.99) * 1_000, 1),
             rss_peak_mib=round(self.watch.rss_peak_mib, 1),
             heal_seconds=round(self.heal_seconds, 2),

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,20 @@ import msgspec
 import yaml
 
 START_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class End:
+    """How and when a process ended; `at` is an instant of the event loop's clock."""
+
+    at: float
+    pid: int
+    code: int
+
+    @property
+    def is_crash(self) -> bool:
+        """Whether it ended otherwise than by a drain."""
+        return self.code != 0
 
 
 class DaemonProcess:
@@ -38,6 +53,8 @@ class DaemonProcess:
         self.lines: list[dict[str, Any]] = []
         self.stray_output: list[str] = []
         self.urls: dict[str, str] = {}
+        self.ends: list[End] = []
+        self.is_ending = False
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._logged = asyncio.Event()
@@ -63,7 +80,7 @@ class DaemonProcess:
 
     async def launch(self) -> None:
         """Start the process, whatever becomes of it."""
-        self.urls = {}
+        self.urls, self.is_ending = {}, False
         # Of our own variables the daemon would say that they fit no setting.
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("TIRELESSD_")}
         self._process = await asyncio.create_subprocess_exec(
@@ -126,6 +143,7 @@ class DaemonProcess:
     def send(self, number: signal.Signals) -> None:
         """Send the process a signal."""
         assert self._process is not None
+        self.is_ending = self.is_ending or number in (signal.SIGTERM, signal.SIGINT)
         self._process.send_signal(number)
 
     async def wait(self, seconds: float) -> int:
@@ -133,7 +151,10 @@ class DaemonProcess:
         assert self._process is not None
         assert self._reading is not None
         code = await asyncio.wait_for(self._process.wait(), seconds)
+        at = asyncio.get_running_loop().time()
         await self._reading
+        if not self.ends or self.ends[-1].pid != self.pid:
+            self.ends.append(End(at, self.pid, code))
         return code
 
     async def kill(self) -> None:

@@ -17,6 +17,9 @@ from tests.waiting import a_moment
 
 SCRAPE_SECONDS = 0.2
 SAMPLE_SECONDS = 0.5
+# Once a process has been told to end, its last numbers are worth more than quiet.
+ENDING_SCRAPE_SECONDS = 0.02
+TICK_SECONDS = 0.05
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MIB = 1 << 20
@@ -36,13 +39,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Probe:
-    """One question to the ops listener; `status` is 0 when nobody answered."""
+    """One question to the ops listener; `status` is 0 when nobody answered.
+
+    `rig_late_seconds` is how late the asking side itself was meanwhile.
+    """
 
     at: float
     pid: int
     path: str
     status: int
     seconds: float
+    rig_late_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,13 +82,16 @@ class Watch:
         self.samples: list[Sample] = []
         self.probes: list[Probe] = []
         self.lives: dict[int, Scrape] = {}
+        self.calm: Sample | None = None
+        self._late_seconds = 0.0
 
     async def __aenter__(self) -> Self:
         """Begin to look."""
         timeout = aiohttp.ClientTimeout(total=5)
         self._session = aiohttp.ClientSession(timeout=timeout)
-        loop = asyncio.get_running_loop()
-        self._looking = [loop.create_task(look()) for look in (self._ask_loop, self._sample_loop)]
+        loops = [self._ask_loop(path) for path in ("/metrics", "/livez", "/readyz")]
+        loops += [self._sample_loop(), self._tick_loop()]
+        self._looking = [asyncio.get_running_loop().create_task(each) for each in loops]
         return self
 
     async def __aexit__(
@@ -99,11 +109,19 @@ class Watch:
             if not task.cancelled():
                 task.result()
 
-    async def _ask_loop(self) -> None:
+    async def _ask_loop(self, path: str) -> None:
         while True:
-            for path in ("/metrics", "/livez", "/readyz"):
-                await self.ask(path)
-            await a_moment(SCRAPE_SECONDS)
+            await self.ask(path)
+            daemon = self._daemon()
+            is_ending = daemon is not None and daemon.is_ending
+            await a_moment(ENDING_SCRAPE_SECONDS if is_ending else SCRAPE_SECONDS)
+
+    async def _tick_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due_at = loop.time() + TICK_SECONDS
+            await a_moment(TICK_SECONDS)
+            self._late_seconds += max(0.0, loop.time() - due_at)
 
     async def _sample_loop(self) -> None:
         while True:
@@ -125,7 +143,7 @@ class Watch:
         daemon = self._daemon()
         if daemon is None or not daemon.is_running or "ops" not in daemon.urls:
             return ""
-        pid, at = daemon.pid, asyncio.get_running_loop().time()
+        pid, at, late = daemon.pid, asyncio.get_running_loop().time(), self._late_seconds
         status, text = 0, ""
         try:
             async with self._session.get(daemon.urls["ops"] + path) as response:
@@ -133,10 +151,17 @@ class Watch:
         except (aiohttp.ClientError, OSError, TimeoutError):
             text = ""
         seconds = asyncio.get_running_loop().time() - at
-        self.probes.append(Probe(at, pid, path, status, seconds))
-        if path == "/metrics" and text:
-            self.lives[pid] = Scrape(at, pid, text)
+        self.probes.append(Probe(at, pid, path, status, seconds, self._late_seconds - late))
+        self._note(Scrape(at, pid, text), path, status)
         return text
+
+    def _note(self, said: Scrape, path: str, status: int) -> None:
+        # An answer that was asked for earlier may come in later: counters only grow.
+        known = self.lives.get(said.pid)
+        if path == "/metrics" and status == 200 and (known is None or known.at <= said.at):
+            self.lives[said.pid] = said
+        if path == "/readyz" and status == 200 and self.calm is None:
+            self.calm = self.look()
 
     def seen(self, path: str, since: float = 0.0) -> list[Probe]:
         """The answers to one path, those asked since an instant."""
