@@ -265,6 +265,7 @@ def http_config(handler: HttpHandlerSettings, slots: int) -> HttpConfig:
         connect_timeout_seconds=handler.connect_timeout_seconds,
         read_timeout_seconds=handler.read_timeout_seconds,
         response_bytes=handler.response_bytes,
+        attempt_timeout_seconds=handler.attempt_timeout_seconds,
         slots=slots,
         keepalive_seconds=handler.keepalive_seconds,
         ca_file=handler.ca_file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -22,6 +23,7 @@ from tests.engine.handlers.upstream import (
 )
 from tirelessd.core.decision import Complete
 from tirelessd.core.outcome import Reason
+from tirelessd.engine.handlers.http import EXCERPT_MARGIN_SECONDS
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -281,3 +283,56 @@ async def test_retry_after_is_passed_on(
         failure = await failure_at(upstream.url)
 
     assert failure.retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (b"200 OK\r\nContent-Length: 4\r\n\r\ndone and more", b"done"),
+        (b"200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ndone and more", b"done"),
+        (b"200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ndone\r\n0\r\n\r\nmore", b"done"),
+        (b"200 OK\r\nContent-Length: 0\r\n\r\nmore", b""),
+        (b"204 No Content\r\nContent-Length: 4\r\n\r\nmore", None),
+        (b"204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", None),
+    ],
+)
+@pytest.mark.parametrize("is_in_one_piece", [True, False])
+async def test_bytes_behind_an_answer_do_not_spoil_it(
+    answer: bytes, result: bytes | None, *, is_in_one_piece: bool
+) -> None:
+    """A whole 2xx counts, whatever follows it and however the bytes are cut on their way."""
+    head, end, rest = (b"HTTP/1.1 " + answer).partition(b"\r\n\r\n")
+    parts = (head + end + rest,) if is_in_one_piece else (head + end, rest)
+
+    async with Upstream(sending(*parts)) as upstream, handler_for(upstream.url) as handler:
+        outcomes = [await handler.attempt(an_item(), a_context()) for _ in range(2)]
+
+    assert [outcome.result for outcome in outcomes] == [result, result]
+    assert (len(upstream.requests), upstream.connections) == (2, 2)
+
+
+async def test_tiny_chunks_are_a_body_like_any_other() -> None:
+    """Chunks of one byte bring more framing than body, and are read all the same."""
+    body = b"x" * 60_000
+    chunks = b"1\r\nx\r\n" * len(body)
+    answer = sending(CHUNKED, chunks, b"0\r\n\r\n")
+
+    async with Upstream(answer) as upstream:
+        outcome = await attempt_at(upstream.url)
+
+    assert outcome.result == body
+
+
+async def test_status_is_not_lost_to_the_attempts_limit() -> None:
+    """The body of a failed answer is given up before the limit that would make it a timeout."""
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 100\r\n\r\n")
+        await exchange.wait_gone()
+
+    async with Upstream(answer) as upstream, asyncio.timeout(EXCERPT_MARGIN_SECONDS + 0.1):
+        failure = await failure_at(
+            upstream.url, attempt_timeout_seconds=EXCERPT_MARGIN_SECONDS + 0.05
+        )
+
+    assert failure.detail == "HTTP 404"

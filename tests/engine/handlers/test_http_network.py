@@ -69,7 +69,7 @@ async def test_refused_connection_is_a_connect_failure() -> None:
 
 async def test_unknown_host_is_a_connect_failure() -> None:
     """A name that cannot be looked up is a failure to connect, and names the host."""
-    host = "x" * 64 + ".test"
+    host = "nowhere.invalid"
 
     failure = await failure_at(f"http://{host}/")
 
@@ -134,17 +134,43 @@ async def test_body_that_stalls_is_a_timeout() -> None:
     assert failure.reason == Reason.TIMEOUT
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def chunk_that_is_none_later(exchange: Exchange) -> None:
+    """A body that begins well, goes on as no body could, and leaves the connection open."""
+    await exchange.send(CHUNKED + b"2\r\nab\r\n")
+    await asyncio.sleep(0)
+    await exchange.send(b"zz\r\n")
+    await exchange.wait_gone()
+
+
 BROKEN_ANSWERS: dict[str, tuple[Answer, str]] = {
     "closed at once": (sending(close=True), "closed the connection before it answered"),
-    "closed in the headers": (sending(HEAD[:20], close=True), "closed the connection before"),
-    "reset at once": (then_reset(), "the connection broke: Connection reset by peer"),
-    "reset in the headers": (then_reset(HEAD[:20]), "the connection broke: Connection reset"),
-    "reset in the body": (then_reset(HEAD, b"part"), "the answer broke off: .*"),
+    "closed in the headers": (
+        sending(HEAD[:20], close=True),
+        "the connection broke after 20 bytes of the answer's head: closed",
+    ),
+    "reset at once": (
+        then_reset(),
+        "the connection broke before it was answered: Connection reset by peer",
+    ),
+    "reset in the headers": (
+        then_reset(HEAD[:20]),
+        "the connection broke after 20 bytes of the answer's head: Connection reset by peer",
+    ),
+    "reset in the body": (
+        then_reset(HEAD, b"part"),
+        "the answer broke off: Connection reset by peer: .*4 of 100 bytes",
+    ),
     "reset in a body without length": (
         then_reset(b"HTTP/1.1 200 OK\r\n\r\npart"),
-        "the connection broke: Connection reset by peer",
+        "the answer broke off: Connection reset by peer",
     ),
-    "less body than promised": (sending(HEAD, b"part", close=True), "broke off: .*4 of 100 bytes"),
+    "less body than promised": (
+        sending(HEAD, b"part", close=True),
+        "the answer broke off: closed: .*4 of 100 bytes",
+    ),
     "chunks without an end": (
         sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", close=True),
         "the answer broke off: ",
@@ -158,6 +184,28 @@ BROKEN_ANSWERS: dict[str, tuple[Answer, str]] = {
     ),
     "a header of 10 MB": (sending(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 10_000_000), "8190"),
     "10,000 headers": (sending(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 10_000), "not HTTP as"),
+    "blank lines without end": (sending(b"\r\n" * 1_000_000), "more than 65536 bytes of headers"),
+    "a chunk extension without end": (
+        sending(CHUNKED + b"5;", b"a" * 1_000_000),
+        "more than 65536 bytes of headers, chunk extensions or trailers",
+    ),
+    "chunk extensions without end": (
+        sending(CHUNKED, b"1;" + b"a" * 4_000 + b"\r\nx\r\n", b"1;" + b"a" * 1_000_000),
+        "more than 65536 bytes",
+    ),
+    "a chunk size without end": (sending(CHUNKED, b"0" * 1_000_000), "more than 65536 bytes"),
+    "trailers without end": (
+        sending(CHUNKED + b"2\r\nab\r\n0\r\n", b"X: y\r\n" * 10_000),
+        "the answer broke off: it is not HTTP as it should be: Too many headers received",
+    ),
+    "a chunk that is none": (
+        sending(CHUNKED + b"2\r\nab\r\nzz\r\n"),
+        "the answer broke off: it is not HTTP as it should be: Invalid character in chunk size",
+    ),
+    "a later chunk that is none": (
+        chunk_that_is_none_later,
+        "the answer broke off: it is not HTTP",
+    ),
     "1xx without end": (flood_informational, "more than 16 answers of 1xx before the real one"),
 }
 
@@ -317,3 +365,20 @@ async def test_cancelled_attempt_drops_its_connection(answer: Answer) -> None:
         await upstream.wait_until(lambda: upstream.open_connections == 0)
 
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        aiohttp.ClientOSError(None, "Can not write request body for http://models/?key=s3cret"),
+        aiohttp.ClientOSError(32, "Can not write request body for http://models/?key=s3cret"),
+        aiohttp.InvalidUrlClientError("http://models/?key=s3cret"),
+        aiohttp.ClientError("http://models/?key=s3cret"),
+    ],
+    ids=repr,
+)
+def test_detail_never_holds_the_url(error: aiohttp.ClientError) -> None:
+    """A query may hold a key, and a detail is shown to whoever may read the item."""
+    failure = network_failure(error)
+
+    assert "models" not in failure.detail

@@ -90,6 +90,8 @@ class Upstream:
     answer: Answer | None = None
     talk: Talk | None = None
     tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"
+    port: int = 0
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
     open_connections: int = 0
@@ -97,8 +99,8 @@ class Upstream:
 
     async def __aenter__(self) -> Self:
         self._changed = asyncio.Condition()
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(

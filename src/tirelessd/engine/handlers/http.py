@@ -27,12 +27,16 @@ from tirelessd.core.errors import AttemptError, GiveUp, StartError
 from tirelessd.core.headers import fits_a_line, forwarded_header_name, free_header_name
 from tirelessd.core.item import Context, Item
 from tirelessd.core.outcome import reason_of_status
+from tirelessd.engine.handlers.connection import UpstreamConnector
 from tirelessd.engine.handlers.network import network_failure
 from tirelessd.engine.handlers.resolver import ThreadResolver
 from tirelessd.engine.handlers.retry_after import seconds_asked
 from tirelessd.engine.handlers.upstream import UpstreamResponse
 
 EXCERPT_BYTES: Final = 16_384
+# How long before an attempt's limit the body of a failed answer is waited for no longer: a status
+# that has come must not be lost to the limit, for a 404 is not tried again and a timeout is.
+EXCERPT_MARGIN_SECONDS: Final = 0.1
 CONTENT_TYPE_MAX_CHARACTERS: Final = 255
 WRITTEN_AT_ONCE_BYTES: Final = 1_048_576
 UNKNOWN_CONTENT: Final = "application/octet-stream"
@@ -45,8 +49,9 @@ class HttpConfig(msgspec.Struct, frozen=True):
     item's headers that are passed on. Connecting, TLS included, may take `connect_timeout_seconds`.
     `read_timeout_seconds` bounds how long the upstream may be silent; None leaves that to the
     attempt's own limit. Of an answer `response_bytes` are read; the body of a failed one is
-    waited for `excerpt_seconds`. `slots` is the most connections there are, and an idle one is kept
-    for `keepalive_seconds`, 0 for one request each. `ca_file` replaces the system's authorities.
+    waited for `excerpt_seconds`, and never up to the attempt's limit, `attempt_timeout_seconds`.
+    `slots` is the most connections there are, and an idle one is kept for `keepalive_seconds`, 0
+    for one request each. `ca_file` replaces the system's authorities.
     """
 
     url: str
@@ -56,6 +61,7 @@ class HttpConfig(msgspec.Struct, frozen=True):
     read_timeout_seconds: float | None = None
     response_bytes: int = 65_536
     excerpt_seconds: float = 2.0
+    attempt_timeout_seconds: float = 30.0
     slots: int = 20
     keepalive_seconds: float = 15.0
     ca_file: str | None = None
@@ -92,7 +98,7 @@ class HttpHandler:
         self._forwarded = tuple(
             name.lower() for name in config.forward_headers if name not in configured
         )
-        self._resolver = ThreadResolver()
+        self._resolver = ThreadResolver(clock)
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
@@ -101,9 +107,9 @@ class HttpHandler:
         Raises `StartError` when the authorities cannot be read.
         """
         config = self._config
-        connector = aiohttp.TCPConnector(
+        connector = UpstreamConnector(
+            self._resolver,
             limit=config.slots,  # one for each attempt there can be, so that none waits
-            resolver=self._resolver,
             ssl=_tls_context(config) if self._url.scheme == "https" else False,
             force_close=not config.keepalive_seconds,
             keepalive_timeout=config.keepalive_seconds or None,
@@ -136,12 +142,14 @@ class HttpHandler:
         205 has no result. Cancellation drops the connection at once.
         """
         session = cast(aiohttp.ClientSession, self._session)
+        limit_seconds = min(self._config.attempt_timeout_seconds, context.deadline_seconds)
+        limit_at = self._clock.monotonic() + limit_seconds
         headers = self._request_headers(item, context)
         try:
             async with session.post(
                 self._url, data=_body(item.payload), headers=headers, allow_redirects=False
             ) as response:
-                return await self._judge(cast(UpstreamResponse, response))
+                return await self._judge(cast(UpstreamResponse, response), limit_at)
         except aiohttp.ClientError as error:
             raise network_failure(error) from error
 
@@ -164,12 +172,12 @@ class HttpHandler:
             chosen["Content-Type"] = item.content_type
         return chosen
 
-    async def _judge(self, response: UpstreamResponse) -> Complete:
+    async def _judge(self, response: UpstreamResponse, limit_at: float) -> Complete:
         status, headers = response.status, response.headers
         if not 200 <= status < 300:
             raise AttemptError(
                 reason_of_status(status),
-                await self._detail(response),
+                await self._detail(response, limit_at),
                 status=status,
                 retry_after_seconds=seconds_asked(
                     headers.get("Retry-After"), headers.get("Date"), self._clock.wall()
@@ -180,13 +188,14 @@ class HttpHandler:
         body = await response.read_at_most(self._config.response_bytes)
         return Complete(body, _content_type(headers))
 
-    async def _detail(self, response: UpstreamResponse) -> str:
+    async def _detail(self, response: UpstreamResponse, limit_at: float) -> str:
         """The status, where it points to, and what the body says of it.
 
         The status alone decides, so a body that does not come, or breaks off, changes nothing.
         """
+        left_seconds = limit_at - self._clock.monotonic() - EXCERPT_MARGIN_SECONDS
         try:
-            async with asyncio.timeout(self._config.excerpt_seconds):
+            async with asyncio.timeout(min(self._config.excerpt_seconds, left_seconds)):
                 body = await response.read_at_most(EXCERPT_BYTES)
         except (aiohttp.ClientError, TimeoutError):
             body = b""

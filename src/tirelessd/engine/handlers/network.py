@@ -13,13 +13,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import aiohttp
+from aiohttp import http_exceptions
 
 from tirelessd.core.errors import AttemptError
-from tirelessd.core.outcome import Reason, text_of_error
-from tirelessd.engine.handlers.upstream import (
+from tirelessd.core.outcome import Reason
+from tirelessd.engine.handlers.connection import (
+    FRAMING_MAX_BYTES,
     INFORMATIONAL_MAX,
-    StaleConnectionError,
     TooManyInformationalError,
+    TooMuchFramingError,
+)
+from tirelessd.engine.handlers.upstream import (
+    BodyBrokenOffError,
+    HeadBrokenOffError,
+    StaleConnectionError,
     UnaskedAnswerError,
 )
 
@@ -32,7 +39,8 @@ def network_failure(error: aiohttp.ClientError) -> AttemptError:
         if isinstance(error, kind):
             reason, detail = name(error)
             return AttemptError(reason, detail)
-    return AttemptError(Reason.PROTOCOL, text_of_error(error))
+    # No text: what aiohttp says of an error may hold the URL, and a URL may hold a key.
+    return AttemptError(Reason.PROTOCOL, f"the HTTP client failed: {type(error).__name__}")
 
 
 def _certificate(error: aiohttp.ClientConnectorCertificateError) -> Named:
@@ -78,12 +86,34 @@ def _informational(_: object) -> Named:
     return Reason.PROTOCOL, f"more than {INFORMATIONAL_MAX} answers of 1xx before the real one"
 
 
+def _framing(_: object) -> Named:
+    return Reason.PROTOCOL, (
+        f"more than {FRAMING_MAX_BYTES} bytes of headers, chunk extensions or trailers"
+    )
+
+
+def _head_broken_off(error: HeadBrokenOffError) -> Named:
+    where = f"after {error.received_bytes} bytes of the answer's head"
+    return Reason.PROTOCOL, f"the connection broke {where}: {_how(error.__cause__)}"
+
+
 def _disconnected(_: object) -> Named:
     return Reason.PROTOCOL, "the upstream closed the connection before it answered"
 
 
-def _broken_off(error: aiohttp.ClientPayloadError) -> Named:
-    return Reason.PROTOCOL, f"the answer broke off: {error}"
+def _body_broken_off(error: BodyBrokenOffError) -> Named:
+    # aiohttp's error for the body wraps that of the parser, which says what is missing or wrong.
+    parsed = error.__cause__ and error.__cause__.__cause__
+    words = " ".join(str(getattr(parsed, "message", "")).split())
+    return Reason.PROTOCOL, f"the answer broke off: {_how(error.broken)}" + (words and f": {words}")
+
+
+def _how(error: BaseException | None) -> str:
+    """What ended a connection, in a few words."""
+    if isinstance(error, http_exceptions.HttpProcessingError):
+        return "it is not HTTP as it should be"
+    # An end without an error number is an orderly one.
+    return _system_text(error) if isinstance(error, OSError) and error.errno else "closed"
 
 
 def _garbage(error: aiohttp.ClientResponseError) -> Named:
@@ -93,9 +123,14 @@ def _garbage(error: aiohttp.ClientResponseError) -> Named:
 
 
 def _broken(error: aiohttp.ClientOSError) -> Named:
-    if isinstance(error.__cause__, ssl.SSLError):
-        return Reason.TLS, f"TLS broke off: {error.__cause__.reason or error.__cause__}"
-    return Reason.PROTOCOL, f"the connection broke: {_system_text(error)}"
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLError):
+        return Reason.TLS, f"TLS broke off: {cause.reason or cause}"
+    # Where the request could not be written, aiohttp's own words hold the URL, and that a key.
+    told = cause if isinstance(cause, OSError) else error
+    if not told.errno:
+        return _disconnected(error)
+    return Reason.PROTOCOL, f"the connection broke before it was answered: {_system_text(told)}"
 
 
 def _system_text(error: OSError) -> str:
@@ -115,9 +150,11 @@ _KINDS: Final[tuple[tuple[type[aiohttp.ClientError], Callable[[Any], Named]], ..
     (aiohttp.ServerTimeoutError, _silence),
     (StaleConnectionError, _stale),
     (UnaskedAnswerError, _unasked),
+    (HeadBrokenOffError, _head_broken_off),
+    (BodyBrokenOffError, _body_broken_off),
     (TooManyInformationalError, _informational),
+    (TooMuchFramingError, _framing),
     (aiohttp.ServerDisconnectedError, _disconnected),
-    (aiohttp.ClientPayloadError, _broken_off),
     (aiohttp.ClientResponseError, _garbage),
     (aiohttp.ClientOSError, _broken),
 )

@@ -1,21 +1,18 @@
-"""An upstream's answer, bounded in what comes before it and in how much of it is read."""
+"""An upstream's answer, bounded in how much of it is read."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, ClassVar, Final, TypeVar, cast
-from weakref import WeakSet
+from typing import Any, Final, cast
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
-T = TypeVar("T")
+from tirelessd.engine.handlers.connection import UpstreamProtocol
 
-INFORMATIONAL_MAX: Final = 16
 _AT_ONCE: Final = struct.pack("ii", 1, 0)
 
 
@@ -27,8 +24,20 @@ class UnaskedAnswerError(aiohttp.ClientConnectionError):
     """An answer lay on a kept-alive connection before anything was asked."""
 
 
-class TooManyInformationalError(aiohttp.ClientError):
-    """The upstream sent one 1xx after the other instead of an answer."""
+class HeadBrokenOffError(aiohttp.ClientConnectionError):
+    """A connection broke in the middle of an answer's head, after `received_bytes` of it."""
+
+    def __init__(self, received_bytes: int) -> None:
+        super().__init__(received_bytes)
+        self.received_bytes = received_bytes
+
+
+class BodyBrokenOffError(aiohttp.ClientPayloadError):
+    """A body ended too early; `broken` is the connection's own error, if it has one."""
+
+    def __init__(self, broken: BaseException | None) -> None:
+        super().__init__(broken)
+        self.broken = broken
 
 
 class UpstreamResponse(aiohttp.ClientResponse):
@@ -38,51 +47,59 @@ class UpstreamResponse(aiohttp.ClientResponse):
     merely closes it, and then unsent bytes would keep it open for a peer that does not read.
     """
 
-    # Weak, so that a connection is forgotten when it is gone.
-    _used: ClassVar[WeakSet[ResponseHandler]] = WeakSet()
-    _protocol_used: ResponseHandler
+    _used_protocol: UpstreamProtocol
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """Read up to the end of the headers.
 
-        Raises `StaleConnectionError` when a connection used before breaks without an answer,
-        `UnaskedAnswerError` when there is one already, which must not pass for this request's, and
-        `TooManyInformationalError` after `INFORMATIONAL_MAX` answers of 1xx.
+        Raises `HeadBrokenOffError` when the connection breaks within them, `StaleConnectionError`
+        when one used before breaks without an answer, and `UnaskedAnswerError` when there is one
+        already, which must not pass for this request's.
         """
-        protocol = cast(ResponseHandler, connection.protocol)
-        is_reused = protocol in self._used
-        self._used.add(protocol)
-        self._protocol_used = protocol
+        protocol = self._used_protocol = cast(UpstreamProtocol, connection.protocol)
+        is_reused = protocol.requests > 1
         # Buggy proxies say goodbye with a 408 on idle connections, and worse.
         if is_reused and protocol.should_close and protocol.exception() is None:
             _drop(connection)
             raise UnaskedAnswerError
-        # aiohttp reads any number of 1xx in one go; this is the only place to count them.
-        protocol.read = _bounded(protocol.read)  # type: ignore[method-assign]
         try:
             return await super().start(connection)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            if isinstance(error.__cause__, ssl.SSLError):
+                raise
+            if protocol.received_bytes:
+                raise HeadBrokenOffError(protocol.received_bytes) from error
             if is_reused:
                 raise StaleConnectionError from error
             raise
-        finally:
-            del protocol.read
 
     async def read_at_most(self, limit: int) -> bytes:
         """The body up to so many bytes; when it is longer, its rest is never read.
 
-        Raises `aiohttp.ClientError` when it ends too early.
+        Raises `BodyBrokenOffError` when it ends too early.
         """
         chunks: list[bytes] = []
         size = 0
         while size <= limit:
-            chunk = await self.content.readany()
+            chunk = await self._next_chunk()
             if not chunk:
-                self._check_end()
                 break
             chunks.append(chunk)
             size += len(chunk)
         return b"".join(chunks)[:limit]
+
+    async def _next_chunk(self) -> bytes:
+        """What has come of the body since, empty at its end."""
+        try:
+            chunk = await self.content.readany()
+        except aiohttp.ClientPayloadError as error:
+            raise BodyBrokenOffError(self._used_protocol.exception()) from error
+        # A body without a length ends with the connection, but not with a broken one.
+        broken = self._used_protocol.exception()
+        is_measured = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+        if not chunk and not is_measured and isinstance(broken, aiohttp.ClientOSError):
+            raise BodyBrokenOffError(broken)
+        return chunk
 
     def close(self) -> None:
         """Drop the connection, unless the answer has been read to its end."""
@@ -93,13 +110,6 @@ class UpstreamResponse(aiohttp.ClientResponse):
         """Drop the connection, unless the answer has been read to its end."""
         self._drop_unfinished()
         return super().release()
-
-    def _check_end(self) -> None:
-        """A body without a length ends with the connection, but not with a broken one."""
-        is_measured = "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
-        broken = self._protocol_used.exception()
-        if not is_measured and isinstance(broken, aiohttp.ClientOSError):
-            raise broken
 
     def _drop_unfinished(self) -> None:
         if self.connection is not None:
@@ -115,17 +125,3 @@ def _drop(connection: Connection) -> None:
         wire: socket.socket = transport.get_extra_info("socket")
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
     transport.abort()
-
-
-def _bounded(read: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Coroutine[Any, Any, T]]:
-    """The reading of one answer's head, at most so often."""
-    reads = 0
-
-    async def read_counted() -> T:
-        nonlocal reads
-        reads += 1
-        if reads > INFORMATIONAL_MAX + 1:
-            raise TooManyInformationalError
-        return await read()
-
-    return read_counted

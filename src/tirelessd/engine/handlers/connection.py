@@ -1,0 +1,141 @@
+"""A connection to an upstream: aiohttp's, with the bounds and the certainty that it leaves open."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import StreamReader
+
+from tirelessd.engine.handlers.resolver import ThreadResolver
+
+INFORMATIONAL_MAX: Final = 16
+# What surrounds a body: heads, chunk sizes and extensions, trailers. A body that trickles in chunks
+# of one byte brings five bytes of framing with each, which is wasteful but honest.
+FRAMING_MAX_BYTES: Final = 65_536
+FRAMING_MAX_PER_BODY_BYTE: Final = 8
+_HEAD_END: Final = b"\r\n\r\n"
+
+
+class TooManyInformationalError(aiohttp.ClientError):
+    """The upstream sent one 1xx after the other instead of an answer."""
+
+
+class TooMuchFramingError(aiohttp.ClientError):
+    """The upstream sent header lines, chunk extensions or trailers without an end."""
+
+
+class UpstreamProtocol(ResponseHandler):
+    """Reads the answers that come over one connection, one to each request.
+
+    aiohttp parses what arrives in one piece at once, and a fault anywhere in it undoes all of it:
+    bytes behind an answer would spoil that answer, or not, as the network happened to cut them. So
+    an answer's head is parsed by itself, and a fault behind it is one of the body alone.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.requests = 0
+        self.received_bytes = 0
+        self._informational = 0
+        self._body: StreamReader | None = None
+
+    def set_response_params(self, **params: Any) -> None:
+        """Get ready for the answer to another request; aiohttp calls it just before sending."""
+        self.requests += 1
+        self.received_bytes = 0
+        self._informational = 0
+        self._body = None
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, up to the first fault, and tell whoever reads the body of it."""
+        self.received_bytes += len(data)
+        for piece in self._pieces(data):
+            super().data_received(piece)
+            if self.exception() is not None:
+                break
+        self._check_framing()
+        error = self.exception()
+        if error is not None and self._body is not None and not self._body.is_eof():
+            # aiohttp leaves the reader of the body waiting for what will never be parsed.
+            self._body.set_exception(_as_client_error(error))
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take the head of an answer; aiohttp calls it for each."""
+        message, body = data
+        if self._body is not None:
+            # Nobody asked for a second one, so nobody may find it here.
+            self.force_close()
+            return
+        if 100 <= message.code < 200 and message.code != 101:
+            self._informational += 1
+            if self._informational > INFORMATIONAL_MAX:
+                self.set_exception(TooManyInformationalError())
+                return
+        else:
+            self._body = body
+        super().feed_data(data, size)
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        while self._body is None and _HEAD_END in data:
+            head, end, data = data.partition(_HEAD_END)
+            yield head + end
+            if not data:
+                return
+        yield data
+
+    def _check_framing(self) -> None:
+        body_bytes = self._body.total_bytes if self._body is not None else 0
+        framing_bytes = self.received_bytes - body_bytes
+        most = FRAMING_MAX_BYTES + FRAMING_MAX_PER_BODY_BYTE * body_bytes
+        if framing_bytes > most and self.exception() is None and not self._has_ended():
+            self.set_exception(TooMuchFramingError())
+
+    def _has_ended(self) -> bool:
+        return self._body is not None and self._body.is_eof()
+
+
+def _as_client_error(error: BaseException) -> aiohttp.ClientError:
+    if isinstance(error, aiohttp.ClientError):
+        return error
+    spoiled = aiohttp.ClientPayloadError("what came is no body")
+    spoiled.__cause__ = error
+    return spoiled
+
+
+class UpstreamConnector(aiohttp.TCPConnector):
+    """aiohttp's pool of connections, using a kept one only while its host has that address.
+
+    Otherwise an upstream that has moved would be sought where it was for as long as the old place
+    answers and work keeps the connections busy.
+    """
+
+    def __init__(self, resolver: ThreadResolver, **options: Any) -> None:
+        super().__init__(resolver=resolver, use_dns_cache=False, **options)
+        self._names = resolver
+        factory: Any = functools.partial(UpstreamProtocol, loop=self._loop)
+        self._factory = factory
+
+    async def connect(self, req: aiohttp.ClientRequest, *args: Any, **options: Any) -> Connection:
+        """A connection for one request, kept or new."""
+        host, port = str(req.url.raw_host), int(req.url.port or 0)
+        await self._names.renew(host, port, self._family)
+        while True:
+            connection = await super().connect(req, *args, **options)
+            if self._is_current(connection, host, port):
+                return connection
+            connection.close()
+
+    def _is_current(self, connection: Connection, host: str, port: int) -> bool:
+        is_new = cast(UpstreamProtocol, connection.protocol).requests == 0
+        if is_new or connection.transport is None:
+            return True
+        address = connection.transport.get_extra_info("peername")[0]
+        return self._names.is_current(address, host, port, self._family)
