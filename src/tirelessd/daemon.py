@@ -10,8 +10,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Final, NoReturn, assert_never
+from types import FrameType
+from typing import Final, assert_never
 
 from tirelessd import __version__
 from tirelessd.api.app import build_app
@@ -21,6 +21,7 @@ from tirelessd.api.listener import Listener
 from tirelessd.api.ops import build_ops_app
 from tirelessd.core.clock import Clock, SystemClock
 from tirelessd.core.errors import StartError
+from tirelessd.core.events import SignalIgnored, StartSlow, TasksLeftBehind
 from tirelessd.engine.engine import Engine
 from tirelessd.engine.handlers.base import Handler
 from tirelessd.engine.handlers.echo import EchoHandler
@@ -47,7 +48,14 @@ SWITCH_INTERVAL_SECONDS: Final = 0.0005
 # What the drain leaves of the pod's grace, which is five seconds more than both drains take.
 CLOSE_SECONDS: Final = 2.5
 LISTENER_STOP_SECONDS: Final = 0.5
+# What a second signal leaves the log to write what it has.
+LAST_WORDS_SECONDS: Final = 0.25
+# A start that takes longer is told of.
+SLOW_START_SECONDS: Final = 10.0
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+# They would end the process undrained, and mean "read your settings again" or "rotate your log" to
+# whoever sends them; neither is needed here.
+IGNORED_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Daemon:
@@ -73,7 +81,8 @@ class Daemon:
         self._ops = self._make_ops()
         self._api = self._make_api(clock)
         self._stopping = asyncio.Event()
-        self._stubborn: Sequence[str] = ()
+        self._is_leaving = False
+        self._start_limit: asyncio.Timeout | None = None
 
     # --- building ------------------------------------------------------------
 
@@ -141,24 +150,52 @@ class Daemon:
         return self._ops.port
 
     async def run(self) -> int:
-        """Live until a signal; the exit code. Raises `StartError` when it cannot start."""
+        """Live until a signal; the exit code. Raises `StartError` when it cannot start.
+
+        Ends in bounded time. Tasks and threads that would not end by then are left to the caller,
+        who owns the loop and the process.
+        """
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         self._logs.install()
         self._unhandled.install(asyncio.get_running_loop())
         try:
             self._take_signals()
-            await self.start()
-            await self._stopping.wait()
-            code = await self.stop()
-            if self._stubborn:
-                self._leave_behind(code)
-            return code
+            return await self._live()
         finally:
             self._unhandled.uninstall()
             self._logs.close()
 
+    async def _live(self) -> int:
+        if not await self._start_unless_stopped():
+            return 0
+        try:
+            await self._stopping.wait()
+        except asyncio.CancelledError:
+            # Nobody but a handler out of its mind would: the others get their drain all the same.
+            await self.stop()
+            raise
+        return await self.stop()
+
+    async def _start_unless_stopped(self) -> bool:
+        """Start; False when a signal came first, however long a disk or an import takes."""
+        slow = self._loop.call_later(SLOW_START_SECONDS, self._emit, StartSlow(SLOW_START_SECONDS))
+        try:
+            async with asyncio.timeout(None) as self._start_limit:
+                await self.start()
+        except TimeoutError:
+            if not self._stopping.is_set():
+                raise
+            return False
+        finally:
+            self._start_limit = None
+            slow.cancel()
+        return True
+
     async def start(self) -> None:
-        """Open everything: the probes first, intake last. What was opened is closed on failure."""
+        """Open everything: the probes first, intake last.
+
+        What was opened is closed on failure, in bounded time.
+        """
         try:
             # The probes answer while a large store is being opened: starting, not dead.
             await self._ops.start()
@@ -169,7 +206,7 @@ class Daemon:
             # The engine may have claimed already: those items are handed back, not abandoned.
             self._engine.begin_drain()
             await self._engine.drain(0)
-            await self._close()
+            await self._close_in_time()
             raise
 
     async def _open_store(self) -> None:
@@ -188,38 +225,54 @@ class Daemon:
         await self._close_in_time()
         return 1 if counts["abandoned"] else 0
 
-    def _leave_behind(self, code: int) -> NoReturn:
-        """Exit past tasks and threads that would not end; `asyncio.run` would wait for them."""
-        self._logs.close()
-        os._exit(code)
-
     async def _close_in_time(self) -> None:
         """Close everything, or as much as a disk or a thread that hangs allows."""
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._close()
         except TimeoutError:
-            self._stubborn = [*self._stubborn, "closing"]
+            self._emit(TasksLeftBehind(["closing"]))
 
     async def _close(self) -> None:
         # Callers first, so that none sees a store that is already closed; probes last.
         await self._api.stop(LISTENER_STOP_SECONDS)
-        self._stubborn = await self._engine.stop()
+        if stubborn := await self._engine.stop():
+            self._emit(TasksLeftBehind(stubborn))
         await self._store.close()
         await self._ops.stop(LISTENER_STOP_SECONDS)
         self._scrape.close()
 
-    def _take_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._signalled, number)
+    # --- signals -------------------------------------------------------------
 
-    def _signalled(self, number: signal.Signals) -> None:
-        """The first signal begins the drain; a second one means now."""
-        if self._stopping.is_set():
-            # No unwinding: a handler that blocks a thread must not outlast a second request to go.
-            self._leave_behind(128 + number)
+    def _take_signals(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        # The end of the terminal that shows the daemon is a request to go.
+        self._ignored = set(IGNORED_SIGNALS) - ({signal.SIGHUP} if os.isatty(0) else set())
+        # Not the loop's own handlers: one that blocks the loop must not outlast a second request.
+        for number in (*SIGNALS, *IGNORED_SIGNALS):
+            # Who has had a signal ignored before the start, as nohup does, wants it so.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, _frame: FrameType | None) -> None:
+        """Called between any two steps of the program: so it only says what is to be done."""
+        if number in self._ignored:
+            if not self._loop.is_closed():
+                event = SignalIgnored(signal.Signals(number).name)
+                self._loop.call_soon_threadsafe(self._emit, event)
+        elif self._is_leaving or self._loop.is_closed():
+            # No unwinding: whatever holds up the drain would hold up this request too.
+            self._logs.close(LAST_WORDS_SECONDS)
+            os._exit(128 + number)
+        else:
+            self._is_leaving = True
+            self._loop.call_soon_threadsafe(self._begin_leaving)
+
+    def _begin_leaving(self) -> None:
         self._stopping.set()
+        if self._start_limit is not None:
+            # Interrupts the start from within, as its time limit would.
+            self._start_limit.reschedule(self._loop.time())
 
 
 def make_limits(settings: Settings) -> Limits:

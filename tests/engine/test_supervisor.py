@@ -87,3 +87,29 @@ async def test_stop_names_what_would_not_end() -> None:
 def test_restart_pause_grows_to_its_cap() -> None:
     """What fails again and again is started less and less often, down to every five seconds."""
     assert [restart_pause(n) for n in (1, 2, 3, 7, 1_000)] == [0.1, 0.2, 0.4, 5.0, 5.0]
+
+
+async def test_loop_outlives_a_cancellation_by_a_stranger() -> None:
+    """A handler that cancels every task there is costs a loop one restart, and is told of."""
+    recorder = Recorder()
+    supervisor = Supervisor(recorder)
+    rounds: list[int] = []
+    went_round = asyncio.Event()
+
+    async def body() -> None:
+        rounds.append(len(rounds))
+        went_round.set()
+        await asyncio.Event().wait()
+
+    supervisor.start_loop("claim work", body)
+    await went_round.wait()
+    went_round.clear()
+    (task,) = (each for each in asyncio.all_tasks() if each.get_name() == "claim work")
+
+    task.cancel()
+    async with asyncio.timeout(5):
+        await went_round.wait()
+
+    assert rounds == [0, 1]
+    assert supervisor.dead_loops() == []
+    assert await supervisor.stop(1.0) == []

@@ -46,6 +46,9 @@ EXAMPLES: tuple[Event, ...] = (
     events.BackgroundTaskFailed("purge", StoreUnavailable("locked", "busy"), 1),
     events.BackgroundTaskSucceeded("purge", 10.0),
     events.HandlerStuck("work", "item-1"),
+    events.StartSlow(10.0),
+    events.SignalIgnored("SIGHUP"),
+    events.TasksLeftBehind(["attempt item-1"]),
     events.UnexpectedError("somewhere", RuntimeError("a defect")),
 )
 

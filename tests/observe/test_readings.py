@@ -28,6 +28,7 @@ def test_pools_are_shown_as_read() -> None:
     metrics.see_pools({"work": pool, "unknown": pool})
 
     assert value(metrics, "slots_busy", queue="work") == 3
+    assert value(metrics, "slots_stuck", queue="work") == 1
     assert value(metrics, "queue_paused", queue="work") == 1
     assert value(metrics, "attempts_unfinished_seconds", queue="work") == 7.5
     assert value(metrics, "attempt_longest_running_seconds", queue="work") == 5.0

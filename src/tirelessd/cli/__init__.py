@@ -1,5 +1,5 @@
 """The command line: `main` is the program."""
 
-from tirelessd.cli.program import main
+from tirelessd.cli.begin import main
 
 __all__ = ["main"]

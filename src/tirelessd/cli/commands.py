@@ -52,15 +52,14 @@ def program(
 def serve(config: Config = DEFAULT_CONFIG) -> int:
     """Accept and attempt items.
 
-    SIGTERM and SIGINT drain; a second one ends at once.
+    SIGTERM and SIGINT drain; a second one ends at once. SIGHUP from a terminal drains too.
     """
     settings = load(config)
     # Only here, for no other command should wait for the import of servers and stores.
-    import uvloop  # noqa: PLC0415
-
+    from tirelessd.cli.life import live  # noqa: PLC0415
     from tirelessd.daemon import Daemon  # noqa: PLC0415
 
-    return uvloop.run(Daemon(settings).run())
+    return live(Daemon(settings).run())
 
 
 @app.command()

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TextIO
 
 from typer.exceptions import Abort, TyperException
 
@@ -21,11 +22,7 @@ OK: Final = 0
 FAILURE: Final = 1
 BAD_CONFIGURATION: Final = 2
 INTERRUPTED: Final = 130
-
-
-def main() -> None:
-    """Run the command line of the process and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+COMPLAINT_MILLISECONDS: Final = 500
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -60,5 +57,25 @@ def unexpected(error: Exception) -> int:
 
 
 def complain(line: str) -> None:
-    """Say one line on stderr."""
-    sys.stderr.write(f"tirelessd: {line}\n")
+    """Say one line on stderr, if there is anybody to take it; a full pipe holds nobody up."""
+    stream = sys.stderr
+    if stream is None:  # closed by whoever started us
+        return
+    try:
+        if is_writable(stream):
+            stream.write(f"tirelessd: {line}\n")
+            stream.flush()
+    except (OSError, ValueError):
+        # A full disk or a reader that has gone; the exit code says it too.
+        return
+
+
+def is_writable(stream: TextIO) -> bool:
+    """Whether a line fits in, or there is no telling."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):
+        return True
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLOUT)
+    return bool(waiting.poll(COMPLAINT_MILLISECONDS))

@@ -6,7 +6,7 @@ words and numbers, never a payload, a header or a token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -243,6 +243,24 @@ class HandlerStuck(Event, frozen=True):
 
     queue: str
     item_id: str
+
+
+class StartSlow(Event, frozen=True):
+    """The start has taken so long, and goes on."""
+
+    seconds: float
+
+
+class SignalIgnored(Event, frozen=True):
+    """A signal came that would have ended another process; `signal` is its name."""
+
+    signal: str
+
+
+class TasksLeftBehind(Event, frozen=True):
+    """At the end of the process something would not end with it; `tasks` are names for people."""
+
+    tasks: Sequence[str]
 
 
 class UnexpectedError(Event, frozen=True):

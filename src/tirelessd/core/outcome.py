@@ -93,7 +93,7 @@ def text_of_error(error: BaseException) -> str:
     """Type and message of any exception, even of one whose message cannot be made."""
     try:
         message = str(error)
-    except Exception as problem:  # noqa: BLE001  (a handler's __str__ may raise anything)
+    except BaseException as problem:  # noqa: BLE001  (a handler's __str__ may raise anything at all)
         message = f"(its message cannot be shown: {type(problem).__name__})"
     name = type(error).__name__
     return bounded_text(f"{name}: {message}" if message else name)

@@ -28,6 +28,7 @@ class Supervisor:
         self._emit = emit
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: dict[str, asyncio.Task[None]] = {}
+        self._is_stopping = False
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run a task that somebody else waits for; it is held until it ends."""
@@ -68,12 +69,26 @@ class Supervisor:
             started = asyncio.get_running_loop().time()
             try:
                 return await body()
-            except Exception as error:  # noqa: BLE001  (told, and started again)
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and not self._take_back_strangers():
+                    raise
                 ran_well = asyncio.get_running_loop().time() - started > HEALTHY_SECONDS
                 restarts = 1 if ran_well else restarts + 1
                 self._emit(BackgroundTaskFailed(name, error, restarts))
             # Grows, so that a loop which cannot run at all does not burn the processor.
             await asyncio.sleep(restart_pause(restarts))
+
+    def _take_back_strangers(self) -> bool:
+        """Whether a cancellation came from somebody whose business it is not; it is undone then.
+
+        A handler that cancels every task there is must not leave a daemon without its loops.
+        """
+        task = asyncio.current_task()
+        if self._is_stopping or task is None:
+            return False
+        # Or whatever the loop does next would look as if it were about to end.
+        task.uncancel()
+        return True
 
     def dead_loops(self) -> list[str]:
         """The loops that ended although nobody stopped them; a live daemon has none."""
@@ -89,6 +104,7 @@ class Supervisor:
 
     async def stop(self, timeout_seconds: float) -> list[str]:
         """Cancel everything and wait, bounded; the names of those that would not end."""
+        self._is_stopping = True
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()

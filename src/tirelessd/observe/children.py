@@ -46,6 +46,7 @@ class QueueGauges:
         workers, state, queue = families.workers, families.state, config.name
         self.slots = workers.slots.labels(queue)
         self.busy = workers.busy.labels(queue)
+        self.stuck = workers.stuck.labels(queue)
         self.unfinished = workers.unfinished.labels(queue)
         self.longest = workers.longest.labels(queue)
         self.progress_at = workers.progress_at.labels(queue)
@@ -59,6 +60,7 @@ class QueueGauges:
         """Set everything to what was read."""
         self.slots.set(pool.slots)
         self.busy.set(pool.busy)
+        self.stuck.set(pool.stuck)
         self.paused.set(pool.is_paused)
         self.unfinished.set(pool.unfinished_seconds)
         self.longest.set(pool.longest_running_seconds)

@@ -31,9 +31,12 @@ from tirelessd.core.events import (
     ListenerOpened,
     QueuePaused,
     QueueResumed,
+    SignalIgnored,
+    StartSlow,
     StoreFailed,
     StoreHealed,
     StoreOperationFinished,
+    TasksLeftBehind,
     UnconfiguredItemsFound,
     UnexpectedError,
 )
@@ -109,6 +112,9 @@ class EventLog:
             ItemDrained: (self._item_drained, lines.ITEM_DRAINED),
             DrainFinished: (self._drain_finished, lines.DRAIN_FINISHED),
             BackgroundTaskFailed: (self._background_failed, lines.BACKGROUND_FAILED),
+            StartSlow: (self._start_slow, lines.START_SLOW),
+            SignalIgnored: (self._signal_ignored, lines.SIGNAL_IGNORED),
+            TasksLeftBehind: (self._tasks_left_behind, lines.TASKS_LEFT),
             UnexpectedError: (self._unexpected_error, lines.ERROR_UNEXPECTED),
         }
 
@@ -261,6 +267,16 @@ class EventLog:
             restarts=event.restarts,
             exc_info=event.error,
         )
+
+    def _start_slow(self, event: StartSlow) -> None:
+        self._write(lines.START_SLOW, seconds=event.seconds)
+
+    def _signal_ignored(self, event: SignalIgnored) -> None:
+        self._write(lines.SIGNAL_IGNORED, signal=event.signal)
+
+    def _tasks_left_behind(self, event: TasksLeftBehind) -> None:
+        # One line for all of them; thousands of tasks have names that nobody would read.
+        self._write(lines.TASKS_LEFT, tasks=", ".join(event.tasks))
 
     def _unexpected_error(self, event: UnexpectedError) -> None:
         self._write(lines.ERROR_UNEXPECTED, where=event.where, exc_info=event.error)

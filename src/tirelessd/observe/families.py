@@ -227,6 +227,11 @@ class WorkerFamilies:
         self.busy = make.gauge(
             "tirelessd_slots_busy", "Slots that hold an item or are set aside for one.", "queue"
         )
+        self.stuck = make.gauge(
+            "tirelessd_slots_stuck",
+            "Slots whose attempt is settled, but whose handler does not end.",
+            "queue",
+        )
         self.timeout = make.gauge(
             "tirelessd_attempt_timeout_seconds", "The configured limit of one attempt.", "queue"
         )

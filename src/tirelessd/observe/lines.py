@@ -73,6 +73,21 @@ ITEMS_UNCONFIGURED: Final = Line(
 LIFECYCLE_CHANGED: Final = Line(
     "lifecycle.changed", ("info",), "The daemon is starting, running, draining or stopping."
 )
+START_SLOW: Final = Line(
+    "start.slow",
+    ("warning",),
+    "The start takes long: a disk does not answer, or a handler's module is slow to import.",
+)
+SIGNAL_IGNORED: Final = Line(
+    "signal.ignored",
+    ("warning",),
+    "A signal came that nothing is done about; settings are read at the start alone.",
+)
+TASKS_LEFT: Final = Line(
+    "tasks.left_behind",
+    ("warning",),
+    "At the end of the process something would not end with it, and was left behind.",
+)
 ITEM_DRAINED: Final = Line(
     "item.drained",
     ("info", "error"),

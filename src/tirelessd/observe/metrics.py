@@ -31,8 +31,11 @@ from tirelessd.core.events import (
     ListenerOpened,
     QueuePaused,
     QueueResumed,
+    SignalIgnored,
+    StartSlow,
     StoreFailed,
     StoreHealed,
+    TasksLeftBehind,
     UnconfiguredItemsFound,
 )
 from tirelessd.core.queue import QueueConfig
@@ -49,7 +52,10 @@ UNSEEN: Final[Mapping[type[Event], str]] = {
     QueueResumed: "as for QueuePaused",
     StoreFailed: "tirelessd_store_up is read from the engine; errors are counted per operation",
     StoreHealed: "as for StoreFailed",
-    HandlerStuck: "shows in the busy slots, and before that in the longest running attempt",
+    HandlerStuck: "tirelessd_slots_stuck is read from the pool",
+    StartSlow: "nobody scrapes what has not started; /startupz says so",
+    SignalIgnored: "a line for people",
+    TasksLeftBehind: "the last line but one of a process that nobody will scrape again",
     LifecycleChanged: "tirelessd_lifecycle_state is read from the engine",
     DrainFinished: "its counts came one by one as ItemDrained",
     ListenerOpened: "a line for people",

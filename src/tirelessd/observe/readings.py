@@ -22,6 +22,11 @@ class PoolReading(Protocol):
         ...
 
     @property
+    def stuck(self) -> int:
+        """Slots whose attempt is settled while its handler goes on."""
+        ...
+
+    @property
     def is_paused(self) -> bool:
         """Whether an operator has paused the queue."""
         ...

@@ -15,6 +15,9 @@ from tirelessd.core.outcome import bounded_text
 # A bound for what a handler binds by `**fields`; its own names are shorter.
 KEY_MAX_CHARACTERS: Final = 64
 TRACEBACK_MAX_CHARACTERS: Final = 16_000
+# Far beyond what is kept, so that no secret is split; all of a handler's ten megabytes would hold
+# up the loop.
+LOOKED_AT_CHARACTERS: Final = 16_000
 # What the JSON encoder can write as a number.
 INTEGERS: Final = range(-(2**63), 2**64)
 
@@ -47,14 +50,14 @@ def safe_value(value: Any) -> Any:
     """A value that every renderer can write; text is masked, escaped and cut."""
     if isinstance(value, str):
         # Masked before it is cut, or the cut could take the part that gives a secret away.
-        return bounded_text(masked(str(value)))
+        return bounded_text(masked(str(value)[:LOOKED_AT_CHARACTERS]))
     if isinstance(value, bool | float) or (isinstance(value, int) and value in INTEGERS):
         return value
     try:
         text = repr(value)
-    except Exception as error:  # noqa: BLE001  (a handler's __repr__ may raise anything)
+    except BaseException as error:  # noqa: BLE001  (a handler's __repr__ may raise anything at all)
         text = f"(cannot be shown: {type(error).__name__})"
-    return bounded_text(masked(text))
+    return bounded_text(masked(text[:LOOKED_AT_CHARACTERS]))
 
 
 def safe_key(key: str) -> str:
