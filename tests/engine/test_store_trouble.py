@@ -8,10 +8,13 @@ import pytest
 
 from tests.conftest import MakeHouse
 from tests.engine.script import FAST_RETRY, Gate, House
+from tests.store.disk import FaultyDisk
+from tests.store.disk import Gate as Obstacle
 from tests.waiting import a_moment, wait_until
-from tirelessd.core.errors import StoreUnavailable
+from tirelessd.core.errors import CommitPending, StoreUnavailable
 from tirelessd.core.events import (
     AttemptFinished,
+    ItemAccepted,
     ItemSucceeded,
     LeaseLost,
     StoreFailed,
@@ -168,3 +171,27 @@ async def test_rounds_go_on_after_an_outage(house: House) -> None:
     await a_moment(0.1)
 
     assert (await house.record(item_id)).state is State.QUEUED
+
+
+async def test_submission_that_the_disk_keeps_waiting_is_booked_when_it_answers(
+    make_house: MakeHouse,
+) -> None:
+    """Its caller hears "unknown" in time; the item runs, is counted, and takes a single place."""
+    with FaultyDisk() as disk:
+        house = await make_house(QueueConfig("work", slots=2, capacity_items=1, retry=FAST_RETRY))
+        obstacle = Obstacle()
+        disk.rule = lambda call, _name: obstacle.wait() if call == "sync" else None
+        with pytest.raises(CommitPending):
+            await house.submit(b"a")
+        problem = house.engine.status().store_problem
+        with pytest.raises(StoreUnavailable):
+            await house.submit(b"b")
+
+        obstacle.open()
+        await house.recorder.wait_for(ItemSucceeded)
+        await house.recorder.wait_for(StoreHealed)
+        await house.submit(b"c")
+
+        assert problem is not None
+        assert len(house.recorder.of(ItemAccepted)) == 2
+        await house.stop()

@@ -9,9 +9,17 @@ import pytest
 from tests.clock import START_AT, ManualClock
 from tests.recorder import Recorder
 from tirelessd.core.clock import SteadyClock
-from tirelessd.core.errors import CommitUnknown, StoreUnavailable
+from tirelessd.core.errors import CommitPending, CommitUnknown, StoreUnavailable
 from tirelessd.core.events import StoreOperationFinished
-from tirelessd.store.commit import BATCH_BYTES, BATCH_ROWS, Batch, Committer, Operation
+from tirelessd.store.commit import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    WAITING_BYTES,
+    WAITING_ROWS,
+    Batch,
+    Committer,
+    Operation,
+)
 
 
 class Write(Operation[str]):
@@ -41,6 +49,12 @@ class Release(Write):
     verb = "release"
 
 
+class Submission(Write):
+    """A write whose caller will not wait for ever."""
+
+    is_patient = False
+
+
 class Desk:
     """A committer, and the batches that have come out of it for the test to write."""
 
@@ -60,6 +74,10 @@ class Desk:
     def write(self, name: str, rows: int = 1, size_bytes: int = 0) -> asyncio.Future[str]:
         """Hand in a write."""
         return self.committer.submit(Write(name, self.log, rows, size_bytes))
+
+    def submit(self, name: str, rows: int = 1, size_bytes: int = 0) -> asyncio.Future[str]:
+        """Hand in a write for somebody impatient."""
+        return self.committer.submit(Submission(name, self.log, rows, size_bytes))
 
     def names(self) -> list[list[str]]:
         """Who is in which batch."""
@@ -210,6 +228,77 @@ async def test_what_gathers_behind_a_hanging_commit_is_refused(desk: Desk) -> No
     assert impatient.recorder.events[0] == StoreOperationFinished("enqueue", 0.0, "timeout")
     assert await hanging == "hanging is written"
     assert await later == "later is written"
+
+
+async def test_impatient_caller_in_a_hanging_commit_is_answered_for_now() -> None:
+    """It hears that the fate is open, and can learn it later; the patient one waits on."""
+    impatient = Desk(patience_seconds=0.0)
+    submitted, patient = impatient.submit("a"), impatient.write("b")
+    await a_round()
+
+    with pytest.raises(CommitPending) as raised:
+        await submitted
+    is_answered_early = patient.done()
+    impatient.finish()
+
+    assert raised.value.kind == "timeout"
+    assert not is_answered_early
+    assert await raised.value.fate == "a is written"
+    assert await patient == "b is written"
+
+
+async def test_late_failure_that_nobody_asks_for_is_silent() -> None:
+    """A caller may go with the first answer; an error nobody retrieves would be a warning."""
+    impatient = Desk(patience_seconds=0.0)
+    submitted = impatient.submit("a")
+    await a_round()
+    with pytest.raises(CommitPending):
+        await submitted
+
+    impatient.finish(CommitUnknown("lost"))
+
+    assert impatient.recorder.events[-1] == StoreOperationFinished("enqueue", 0.0, "other")
+
+
+async def test_nobody_new_waits_while_a_commit_hangs() -> None:
+    """The impatient are refused at once until the disk has answered."""
+    impatient = Desk(patience_seconds=0.0)
+    patient = impatient.write("hanging")
+    await a_round()
+    with pytest.raises(StoreUnavailable):
+        await impatient.submit("behind")
+
+    with pytest.raises(StoreUnavailable) as raised:
+        impatient.submit("later")
+    impatient.finish()
+    again = impatient.submit("again")
+    await a_round()
+    impatient.finish()
+
+    assert raised.value.kind == "timeout"
+    assert await patient == "hanging is written"
+    assert await again == "again is written"
+
+
+@pytest.mark.parametrize(
+    ("rows", "size_bytes"), [(WAITING_ROWS // 2, 0), (1, WAITING_BYTES // 2)], ids=["rows", "bytes"]
+)
+async def test_what_waits_is_bounded(desk: Desk, rows: int, size_bytes: int) -> None:
+    """Too much is refused before it takes memory; what holds a slot is never refused so."""
+    desk.submit("in flight")
+    await a_round()
+    desk.submit("a", rows, size_bytes)
+    desk.submit("b", rows, size_bytes)
+
+    with pytest.raises(StoreUnavailable) as raised:
+        desk.submit("c", rows, size_bytes)
+    desk.write("d", rows, size_bytes)
+    for _ in range(3):
+        desk.finish()
+    desk.submit("e", rows, size_bytes)
+
+    assert raised.value.kind == "busy"
+    assert [name for batch in desk.names() for name in batch][:4] == ["in flight", "a", "b", "d"]
 
 
 async def test_closing_waits_for_what_was_handed_in(desk: Desk) -> None:

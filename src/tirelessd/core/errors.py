@@ -16,6 +16,7 @@ TirelessdError
 │   │   ├── StoreFull         for want of room
 │   │   └── UnstorableValue   and to repeat it cannot help
 │   └── CommitUnknown     whether it happened could not be learned
+│       └── CommitPending     for the disk has not answered yet
 ├── StartError            the daemon must not start or go on; one line tells why
 └── AttemptError          an attempt failed, in a way its handler understood
     ├── Retry             the handler asks for another attempt
@@ -25,7 +26,10 @@ TirelessdError
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from collections.abc import Awaitable
+from typing import ClassVar, Generic, Literal, TypeVar
+
+T = TypeVar("T")
 
 
 class TirelessdError(Exception):
@@ -167,6 +171,14 @@ class UnstorableValue(StoreUnavailable):
 
 class CommitUnknown(StoreError):
     """The commit was sent, and whether it happened could not be learned."""
+
+
+class CommitPending(CommitUnknown, Generic[T]):
+    """The disk has not answered in time; `fate` is the call's answer, once there is one."""
+
+    def __init__(self, message: str, fate: Awaitable[T]) -> None:
+        super().__init__(message, "timeout")
+        self.fate = fate
 
 
 class StartError(TirelessdError):

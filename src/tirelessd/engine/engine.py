@@ -85,7 +85,9 @@ class Engine:
         self._pauses = Pauses(store, self._pools)
         names = [config.name for config in queues]
         self._snapshots = Snapshots(store, names, clock, self._supervisor)
-        self.intake = Intake(queues, self._pools, store, self._capacity, self._watch, emit)
+        self.intake = Intake(
+            queues, self._pools, store, self._capacity, self._watch, emit, self._supervisor
+        )
         self.desk = Desk(
             queues, self._pools, store, self._pauses, self._snapshots, self._capacity, emit
         )

@@ -7,12 +7,14 @@ only then is anybody told.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 import uuid_utils
 
 from tirelessd.core.errors import (
+    CommitPending,
     Draining,
     KeyConflict,
     QueueFull,
@@ -27,6 +29,7 @@ from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.handing_off import HandingOff
 from tirelessd.engine.health import StoreWatch
 from tirelessd.engine.pool import Pool
+from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Accepted, Conflicting, Enqueued, Replayed, Store
 
 
@@ -62,6 +65,7 @@ class Intake:
         capacity: Capacity,
         watch: StoreWatch,
         emit: Emit,
+        supervisor: Supervisor,
     ) -> None:
         self._queues = {config.name: config for config in queues}
         self._pools = pools
@@ -69,6 +73,7 @@ class Intake:
         self._capacity = capacity
         self._watch = watch
         self._emit = emit
+        self._supervisor = supervisor
         self._hand_off = HandingOff(pools)
         self._is_closed = False
 
@@ -118,10 +123,42 @@ class Intake:
     ) -> Sequence[Enqueued]:
         if not items:
             return ()
+        try:
+            return await self._book(
+                queue, items, places, self._store.enqueue(items, self._hand_off)
+            )
+        except CommitPending as pending:
+            # The caller is told now; the books are kept when the disk has answered.
+            late = self._book_late(queue, items, places, pending.fate)
+            self._supervisor.spawn(late, f"late {queue}")
+            raise
+
+    async def _book_late(
+        self,
+        queue: str,
+        items: Sequence[NewItem],
+        places: int,
+        fate: Awaitable[Sequence[Enqueued]],
+    ) -> None:
+        with suppress(StoreError):  # the watch has it, and the caller has his answer
+            await self._book(queue, items, places, fate)
+
+    async def _book(
+        self,
+        queue: str,
+        items: Sequence[NewItem],
+        places: int,
+        fate: Awaitable[Sequence[Enqueued]],
+    ) -> Sequence[Enqueued]:
+        """Wait for the store's answer, settle the places, and tell whom it concerns."""
         accepted = 0
         try:
-            stored = await self._store.enqueue(items, self._hand_off)
+            stored = await fate
             accepted = sum(isinstance(one, Accepted) for one in stored)
+        except CommitPending as error:
+            self._watch.failed(error)
+            places = 0  # they stay set aside until the fate is known
+            raise
         except StoreError as error:
             # With an unknown fate there may be items after all; the next snapshot counts them.
             self._watch.failed(error)

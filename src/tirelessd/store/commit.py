@@ -13,11 +13,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final, Generic, TypeVar
 
 from tirelessd.core.clock import Clock
-from tirelessd.core.errors import StoreError, StoreUnavailable
+from tirelessd.core.errors import CommitPending, StoreError, StoreUnavailable
 from tirelessd.core.events import Emit, StoreOperationFinished
 
 BATCH_ROWS: Final = 2_000
 BATCH_BYTES: Final = 16 * 1024 * 1024
+# What may gather behind the commit in flight: four batches.
+WAITING_ROWS: Final = 4 * BATCH_ROWS
+WAITING_BYTES: Final = 4 * BATCH_BYTES
+_NO_ANSWER: Final = "the store's disk does not answer in time"
 
 T = TypeVar("T")
 
@@ -27,9 +31,14 @@ class Operation(Generic[T]):
 
     The writer sets exactly one of `outcome` and `error`, in its own thread, before it reports the
     batch. Both only count once the batch has been reported.
+
+    `is_patient` operations have callers who keep something for the answer (a slot, a lease) and
+    wait for it however long it takes. The others are answered in time, with `CommitPending` at
+    worst, and refused when too much waits already.
     """
 
     verb: ClassVar[str]
+    is_patient: ClassVar[bool] = True
     rows: int = 1
     size_bytes: int = 0
 
@@ -43,6 +52,15 @@ class Operation(Generic[T]):
 
     def conclude(self) -> None:
         """Called in the loop when the fate of the commit is known, before any waiter wakes."""
+
+    def answer_for_now(self) -> None:
+        """Wake the waiter before the fate of its write is known; `CommitPending` leads to it."""
+        if self.waiter.done():
+            return
+        waiter, self.waiter = self.waiter, self.waiter.get_loop().create_future()
+        # Most callers have no use for the late answer, and a failure that nobody asks for is none.
+        self.waiter.add_done_callback(_take_notice)
+        waiter.set_exception(CommitPending(_NO_ANSWER, self.waiter))
 
     def answer(self) -> None:
         """Wake the waiter, unless it has gone: its write happened, or failed, all the same."""
@@ -66,8 +84,12 @@ class Committer:
     """Forms batches and answers waiters; one commit is in flight at a time.
 
     `start` hands a batch to the writer and returns at once; the writer reports it by `finish`, in
-    the loop's thread. What has waited `patience_seconds` for a commit in flight is refused with
-    kind "timeout": it is in no batch yet, so nothing of it has happened.
+    the loop's thread.
+
+    Whoever is not patient is answered within `patience_seconds` of its call, whatever the disk
+    does: what is in no batch yet is refused with kind "timeout", for nothing of it has happened;
+    what is in the batch that hangs hears `CommitPending`, and the batch goes on. Until the disk
+    has answered, what comes new is refused at once.
     """
 
     def __init__(
@@ -85,8 +107,11 @@ class Committer:
         self._patience_seconds = patience_seconds
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Operation[object]] = deque()
+        self._waiting_rows = self._waiting_bytes = 0
+        self._waiting_since = 0.0
         self._in_flight: Batch | None = None
         self._started_at = 0.0
+        self._is_hanging = False
         self._patience: asyncio.TimerHandle | None = None
         self._is_forming = False
         self._idle = asyncio.Event()
@@ -97,7 +122,13 @@ class Committer:
         """Queue a write; its future is answered after the commit, and may be cancelled in vain."""
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
+        if not operation.is_patient:
+            self._check_prospects(operation)
+        if not self._waiting:
+            self._waiting_since = self._loop.time()
         self._waiting.append(operation)  # type: ignore[arg-type]
+        self._waiting_rows += operation.rows
+        self._waiting_bytes += operation.size_bytes
         self._idle.clear()
         if self._in_flight is None and not self._is_forming:
             # At the end of this round of the loop, so that all who are awake now share the commit.
@@ -105,12 +136,22 @@ class Committer:
             self._loop.call_soon(self._form)
         return operation.waiter
 
+    def _check_prospects(self, operation: Operation[T]) -> None:
+        """Refuse at once what could only be refused later, or would take memory without bound."""
+        if self._is_hanging:
+            raise StoreUnavailable(_NO_ANSWER, "timeout")
+        rows = self._waiting_rows + operation.rows
+        size_bytes = self._waiting_bytes + operation.size_bytes
+        if self._waiting and (rows > WAITING_ROWS or size_bytes > WAITING_BYTES):
+            raise StoreUnavailable("more waits for the store's disk than it can write", "busy")
+
     def finish(self, batch: Batch) -> None:
         """Answer everybody in a batch whose fate is known, and form the next one."""
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
         self._in_flight = None
+        self._is_hanging = False
         duration_seconds = self._clock.monotonic() - self._started_at
         for operation in batch.operations:
             self._conclude(operation)
@@ -141,7 +182,11 @@ class Committer:
             operation.form(batch.now)
         self._in_flight = batch
         self._started_at = self._clock.monotonic()
-        self._patience = self._loop.call_later(self._patience_seconds, self._lose_patience)
+        # Those who have waited longest for this commit to begin must not wait as long again.
+        self._patience = self._loop.call_at(
+            self._waiting_since + self._patience_seconds, self._lose_patience
+        )
+        self._waiting_since = self._loop.time()
         self._start(batch)
 
     def _take(self) -> list[Operation[object]]:
@@ -154,16 +199,22 @@ class Committer:
             if taken and (rows > BATCH_ROWS or size_bytes > BATCH_BYTES):
                 break
             taken.append(self._waiting.popleft())
+            self._waiting_rows -= first.rows
+            self._waiting_bytes -= first.size_bytes
         return taken
 
     def _lose_patience(self) -> None:
-        """Refuse what gathered behind a commit that hangs, and look again a while later."""
+        """Answer those behind a commit that hangs, and in it; look again a while later."""
+        self._is_hanging = True
         refused, self._waiting = self._waiting, deque()
+        self._waiting_rows = self._waiting_bytes = 0
         for operation in refused:
-            operation.error = StoreUnavailable(
-                "the store's disk does not answer in time", "timeout"
-            )
+            operation.error = StoreUnavailable(_NO_ANSWER, "timeout")
             operation.answer()
+        assert self._in_flight is not None
+        for operation in self._in_flight.operations:
+            if not operation.is_patient:
+                operation.answer_for_now()
         self._report(refused, self._patience_seconds)
         self._patience = self._loop.call_later(self._patience_seconds, self._lose_patience)
 
@@ -173,6 +224,12 @@ class Committer:
             kinds[operation.verb] = kind_of(operation.error) or kinds.get(operation.verb)
         for verb, kind in kinds.items():
             self._emit(StoreOperationFinished(verb, seconds, kind))
+
+
+def _take_notice(answered: asyncio.Future[T]) -> None:
+    """Have an answer count as seen."""
+    if not answered.cancelled():
+        answered.exception()
 
 
 def kind_of(error: BaseException | None) -> str | None:

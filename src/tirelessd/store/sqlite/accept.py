@@ -80,6 +80,7 @@ class Enqueue(Operation[Sequence[Enqueued]]):
     """Items to accept, with the slots that were set aside for them when the commit was formed."""
 
     verb = "enqueue"
+    is_patient = False
 
     def __init__(self, items: Sequence[NewItem], hand_off: HandOff | None) -> None:
         super().__init__()

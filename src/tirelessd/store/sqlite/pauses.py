@@ -16,6 +16,7 @@ class ChangePause(Operation[None]):
     """A queue to be paused (for so long, or until resumed) or resumed."""
 
     verb = "pause"
+    is_patient = False
 
     def __init__(self, queue: str, *, is_paused: bool, seconds: float | None = None) -> None:
         super().__init__()

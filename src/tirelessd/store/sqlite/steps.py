@@ -40,6 +40,7 @@ class Probe(Operation[None]):
     """A write without content: proves that a commit would be durable now."""
 
     verb = "probe"
+    is_patient = False
 
 
 def probe(tx: Transaction, _operations: Sequence[Probe]) -> None:

@@ -16,8 +16,8 @@ from tirelessd.store.commit import Batch, Committer, Operation
 from tirelessd.store.sqlite.connection import prepare
 from tirelessd.store.sqlite.writer import Writer
 
-# What gathers behind a commit that hangs is refused after so long.
-PATIENCE_SECONDS: Final = 1.0
+# Callers hear within so long, and a little, whatever the disk does.
+PATIENCE_SECONDS: Final = 0.9
 # With nothing written for so long, a log that has grown large is cut.
 TIDY_SECONDS: Final = 1.0
 

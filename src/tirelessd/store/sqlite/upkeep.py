@@ -68,6 +68,7 @@ class Cancel(Operation[Cancelled]):
     """One queued item to be cancelled."""
 
     verb = "cancel"
+    is_patient = False
 
     def __init__(self, item_id: str) -> None:
         super().__init__()
@@ -87,6 +88,8 @@ class Expire(Operation[Sequence[Expired]]):
 
 class ChangeDead(Operation[Mapping[str, int]]):
     """Dead letters to be changed; answered by how many, per queue."""
+
+    is_patient = False
 
     def __init__(self, selection: Selection, limit: int) -> None:
         super().__init__()
