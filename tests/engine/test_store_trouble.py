@@ -178,7 +178,7 @@ async def test_submission_that_the_disk_keeps_waiting_is_booked_when_it_answers(
 ) -> None:
     """Its caller hears "unknown" in time; the item runs, is counted, and takes a single place."""
     with FaultyDisk() as disk:
-        house = await make_house(QueueConfig("work", slots=2, capacity_items=1, retry=FAST_RETRY))
+        house = await make_house(QueueConfig("work", slots=2, capacity_items=2, retry=FAST_RETRY))
         obstacle = Obstacle()
         disk.rule = lambda call, _name: obstacle.wait() if call == "sync" else None
         with pytest.raises(CommitPending):
