@@ -88,7 +88,6 @@ async def test_handler_that_would_not_end_is_abandoned_in_bounded_time(
     """A handler that ignores its cancellation cannot hold the shutdown; its item is released."""
     queue = QueueConfig("work", slots=1, retry=FAST_RETRY)
     house = await make_house(queue)
-    house.handlers["work"].ends_on_cancel = False
     reached, let_go = asyncio.Event(), asyncio.Event()
 
     async def stubborn(item: Item, context: Context) -> Complete:

@@ -7,6 +7,7 @@ signal, drain, stop; its answer is the exit code.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -45,6 +46,9 @@ from tirelessd.store.sqlite import SqliteStore
 
 # A commit thread beside a busy loop gets seven times as many commits through as with 5 ms.
 SWITCH_INTERVAL_SECONDS: Final = 0.0005
+# An item leaves no cycles behind, so the collector finds next to nothing: it looks after so many
+# new objects instead of after 700, which cost a twelfth of all time.
+COLLECT_AFTER_OBJECTS: Final = 20_000
 # What the drain leaves of the pod's grace, which is five seconds more than both drains take.
 CLOSE_SECONDS: Final = 2.5
 LISTENER_STOP_SECONDS: Final = 0.5
@@ -73,7 +77,7 @@ class Daemon:
             tally=self._metrics.line_tally,
         )
         # The counters first: a log line that fails is counted too.
-        self._emit = fan_out([self._metrics, EventLog(self._logs)])
+        self._emit = fan_out([self._metrics.table, EventLog(self._logs).table])
         self._unhandled = UnhandledErrors(self._emit)
         self._store = SqliteStore(settings.store_path, clock=clock, emit=self._emit)
         self._engine = self._make_engine(clock)
@@ -168,6 +172,7 @@ class Daemon:
     async def _live(self) -> int:
         if not await self._start_unless_stopped():
             return 0
+        spare_the_collector()
         try:
             await self._stopping.wait()
         except asyncio.CancelledError:
@@ -323,3 +328,10 @@ def http_config(handler: HttpHandlerSettings, slots: int) -> HttpConfig:
         keepalive_seconds=handler.keepalive_seconds,
         ca_file=handler.ca_file,
     )
+
+
+def spare_the_collector() -> None:
+    """Have the garbage collector pass over what the start has made, and come less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS, *gc.get_threshold()[1:])

@@ -31,8 +31,7 @@ FAST_RETRY = RetryPolicy(
 class ScriptedHandler:
     """Does the next step written for an item's payload; succeeds when none is left."""
 
-    def __init__(self, *, ends_on_cancel: bool = True) -> None:
-        self.ends_on_cancel = ends_on_cancel
+    def __init__(self) -> None:
         self.calls: list[tuple[bytes, int]] = []
         self.running = 0
         self.most_running = 0

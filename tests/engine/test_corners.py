@@ -76,7 +76,6 @@ async def test_recovered_item_does_not_starve_behind_a_backlog(make_house: MakeH
 
 async def test_drained_python_handler_is_released_not_abandoned(house: House) -> None:
     """A handler in a task of its own that ends when told to leaves nothing behind."""
-    house.handlers["work"].ends_on_cancel = False
     gate = Gate()
     house.handlers["work"].script(b"a", gate)
     await house.submit(b"a")
@@ -216,7 +215,6 @@ def test_retry_refuses_a_delay_that_is_none(seconds: float) -> None:
 
 async def test_answer_that_comes_with_the_limit_counts(house: House) -> None:
     """A handler that ends in the round of the loop in which it is stopped has ended."""
-    house.handlers["work"].ends_on_cancel = False
     reached, answer = asyncio.Event(), asyncio.get_running_loop().create_future()
 
     async def ends(item: Item, context: Context) -> Complete:

@@ -22,6 +22,7 @@ from tirelessd.core.policy import StoredRetrying
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.handlers.base import Handler
 from tirelessd.engine.supervisor import Supervisor
+from tirelessd.engine.time_limits import TimeLimits
 
 STUCK_AFTER_SECONDS: Final = 1.0
 
@@ -50,16 +51,34 @@ class Attempt:
         self.result: DrainResult | None = None
         self.left_behind: asyncio.Task[Complete] | None = None
         self.is_stuck = False
-        self.limit: asyncio.Timeout | None = None
+        self._wake: asyncio.Future[None] | None = None
 
     def stop(self, why: Stop) -> None:
         """End the attempt now; one whose outcome is being written, or is there already, stands."""
         if self.is_ending:
             return
         self.stopped = self.stopped or why
-        if self.limit is not None and not self.limit.expired():
-            # Cancels the handler from within, as the time limit would; the mark tells them apart.
-            self.limit.reschedule(asyncio.get_running_loop().time())
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Have the slot wait no longer for the handler, if it does."""
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def wait_for(self, task: asyncio.Task[Complete]) -> None:
+        """Return when the handler's task has ended, or when the attempt is interrupted.
+
+        The task goes on after an interruption, whoever cancels the waiting.
+        """
+        self._wake = asyncio.get_running_loop().create_future()
+        task.add_done_callback(self._end_wait)
+        try:
+            await self._wake
+        finally:
+            self._wake = None
+
+    def _end_wait(self, _task: asyncio.Task[Complete]) -> None:
+        self.interrupt()
 
     def stop_wanted(self) -> Stop | None:
         """Why somebody wants the attempt to end without a decision, if anybody does."""
@@ -90,6 +109,7 @@ class AttemptRunner:
         self._emit = emit
         self._clock = clock
         self._make_logger = make_logger
+        self._limits = TimeLimits(Attempt.interrupt)
 
     async def decide(self, attempt: Attempt) -> Decision | Stop:
         """Run the handler and judge the outcome, unless the attempt is stopped."""
@@ -117,38 +137,30 @@ class AttemptRunner:
     async def _run_limited(self, claim: Claim, attempt: Attempt) -> Complete:
         """The handler's answer within the smaller of the attempt's timeout and the time left."""
         seconds = min(self._config.attempt_timeout_seconds, claim.remaining_seconds)
-        limit = attempt.limit = asyncio.timeout(seconds)
+        self._limits.add(attempt, seconds)
         try:
-            async with limit:
-                return kept(await self._run_handler(claim, attempt))
-        except TimeoutError:
-            # The handler may raise a TimeoutError of its own; that one is its failure.
-            if not limit.expired():
-                raise
+            task = await self._run_handler(claim, attempt)
         finally:
-            attempt.limit = None
+            self._limits.remove(attempt)
+        # An answer that comes in the very round in which the limit is reached is there.
+        if task.done():
+            return kept(task.result())
         raise AttemptError(Reason.TIMEOUT, f"no answer within {seconds:g} s")
 
-    async def _run_handler(self, claim: Claim, attempt: Attempt) -> Complete:
-        """Inside the slot's own task where the handler ends on cancellation, else beside it."""
+    async def _run_handler(self, claim: Claim, attempt: Attempt) -> asyncio.Task[Complete]:
+        """The handler in a task of its own, which has ended or has been told to.
+
+        Whatever the handler makes of its cancellation, the slot stops waiting.
+        """
         call = self._handler.attempt(claim.item, self._context(claim))
-        if self._handler.ends_on_cancel:
-            return await call
         task = self._supervisor.spawn(call, f"attempt {claim.item.id}")
         try:
-            # Shielded: the slot stops waiting at the limit, whatever the handler makes of that.
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # The limit may fire in the very round in which the handler ends: the answer is there.
-            is_at_limit = attempt.limit is not None and attempt.limit.expired()
-            if is_at_limit and task.done() and not task.cancelled():
-                answer: Complete = task.result()
-                return answer
-            raise
+            await attempt.wait_for(task)
         finally:
             if not task.done():
                 task.cancel()
                 attempt.left_behind = task
+        return task
 
     def _context(self, claim: Claim) -> Context:
         item = claim.item

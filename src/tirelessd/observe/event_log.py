@@ -64,27 +64,27 @@ class EventLog:
 
     def __init__(self, logs: Logs) -> None:
         self._write = logs.write
-        table = self._table()
-        self.seen = frozenset(table)
+        every = self._every_line()
+        self.seen = frozenset(every)
         # What no level of the log lets through costs a look-up and nothing more.
-        self._see: Table = {
+        self.table: Table = {
             kind: see
-            for kind, (see, *written) in table.items()
+            for kind, (see, *written) in every.items()
             if any(logs.is_written(line) for line in written)
         }
 
     def __call__(self, event: Event) -> None:
         """Write the event's line, if it has one."""
-        see = self._see.get(type(event))
+        see = self.table.get(type(event))
         if see is not None:
             see(event)
 
     @property
     def written(self) -> frozenset[type[Event]]:
         """The types of event that leave a line at the log's level."""
-        return frozenset(self._see)
+        return frozenset(self.table)
 
-    def _table(self) -> Mapping[type[Event], tuple[Any, *tuple[Line, ...]]]:
+    def _every_line(self) -> Mapping[type[Event], tuple[Any, *tuple[Line, ...]]]:
         return {
             ItemAccepted: (self._item_accepted, lines.ITEM_ACCEPTED),
             ItemClaimed: (self._item_claimed, lines.ITEM_CLAIMED, lines.ITEM_HANDED_OFF),

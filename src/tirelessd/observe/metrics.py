@@ -105,7 +105,7 @@ class Metrics:
             state: families.daemon.lifecycle.labels(state) for state in labels.LIFECYCLE_STATES
         }
         self._daemon = DaemonMetrics(families.daemon, clock, tell)
-        self._see: Table = {
+        self.table: Table = {
             **IntakeMetrics(families.intake, tell).table(),
             **ItemMetrics(families, names, tell).table(),
             **StoreMetrics(families.store, backend, tell).table(),
@@ -117,14 +117,14 @@ class Metrics:
 
     def __call__(self, event: Event) -> None:
         """Count what happened."""
-        see = self._see.get(type(event))
+        see = self.table.get(type(event))
         if see is not None:
             see(event)
 
     @property
     def seen(self) -> frozenset[type[Event]]:
         """The types of event that change a metric."""
-        return frozenset(self._see)
+        return frozenset(self.table)
 
     @property
     def line_tally(self) -> DaemonMetrics:

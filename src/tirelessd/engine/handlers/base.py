@@ -9,13 +9,7 @@ from tirelessd.core.item import Context, Item
 
 
 class Handler(Protocol):
-    """Attempts items, many at once.
-
-    `ends_on_cancel` promises that a cancelled attempt ends at once, so that it may run in the
-    slot's own task; others run in a task of their own that a slot can leave behind.
-    """
-
-    ends_on_cancel: bool
+    """Attempts items, many at once."""
 
     async def open(self) -> None:
         """Get ready; raises `StartError` when the handler can never work."""
@@ -26,8 +20,10 @@ class Handler(Protocol):
         ...
 
     async def attempt(self, item: Item, context: Context) -> Complete:
-        """Try the item once. Any exception is a failure; `AttemptError` tells its reason.
+        """Try the item once. An `Exception` is a failure; `AttemptError` tells its reason.
 
-        The engine bounds the time. The call ends only when its work, threads included, has ended.
+        The engine runs the call in a task of its own, bounds the time, and cancels it when that is
+        up. The call ends only when its work, threads included, has ended. It raises nothing that
+        would end the event loop, whatever the code behind it does.
         """
         ...

@@ -9,8 +9,6 @@ from tirelessd.core.item import Context, Item
 class EchoHandler:
     """Succeeds at once; the result is the payload, with its content type."""
 
-    ends_on_cancel: bool = True
-
     async def open(self) -> None:
         """Nothing to get ready."""
 

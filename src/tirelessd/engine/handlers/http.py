@@ -81,8 +81,6 @@ class HttpConfig(msgspec.Struct, frozen=True):
 class HttpHandler:
     """POSTs items to one URL; `clock` is asked only about a `Retry-After` without a `Date`."""
 
-    ends_on_cancel: bool = True
-
     def __init__(self, config: HttpConfig, clock: Clock) -> None:
         self._config = config
         self._clock = clock

@@ -28,8 +28,6 @@ class PythonHandler:
     lasts until the function has really ended.
     """
 
-    ends_on_cancel: bool = False
-
     def __init__(self, function: str, slots: int) -> None:
         self._path = function
         self._function: Callable[..., Any]
