@@ -53,7 +53,7 @@ def values_of(node: Any, name: str) -> Iterator[Any]:
 async def test_what_is_served_is_what_is_described(edge: Edge, document: dict[str, Any]) -> None:
     """Every route of the application is in the description, and no other."""
     served = {
-        (route.resource.canonical, route.method)
+        (getattr(route.resource, "described_as", route.resource.canonical), route.method)
         for route in edge.app.router.routes()
         if route.resource is not None and route.method not in {"HEAD", "*"}
     }

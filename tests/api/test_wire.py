@@ -266,3 +266,32 @@ async def test_pipelined_requests_are_answered_in_order(edge: Edge, wire: Wire) 
     assert {answer.status for answer in answers} == {202}
     assert ids == [f"/v1/items/{replay['id']}" for replay in replays]
     await edge.house.recorder.wait_for(ItemSucceeded, count)
+
+
+async def test_answer_sent_whole_says_what_any_other_says(edge: Edge, wire: Wire) -> None:
+    """The usual answer takes a shorter way; on its last request aiohttp writes the same one."""
+    await edge.pause()
+    wire.send(post(b"a", "Idempotency-Key: k"))
+    await wire.answer()
+
+    wire.send(post(b"a", "Idempotency-Key: k"))
+    whole = await wire.answer()
+    wire.send(post(b"a", "Idempotency-Key: k", "Connection: close"))
+    usual = await wire.answer()
+
+    assert whole.status == usual.status == 202
+    assert whole.body == usual.body
+    assert usual.headers["connection"] == "close"
+    assert {*whole.headers, "connection"} == usual.headers.keys()
+    assert whole.headers["idempotency-replayed"] == "true"
+
+
+async def test_head_of_a_json_answer_has_no_body(edge: Edge, wire: Wire) -> None:
+    """The connection goes on behind it: nothing of a body is left between the two answers."""
+    wire.send(b"HEAD /v1/queues/work HTTP/1.1\r\nHost: t\r\n\r\n", post(b"a"))
+
+    shown = await wire.answer(has_body=False)
+    submitted = await wire.answer()
+
+    assert shown.status == 200
+    assert submitted.status == 202

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
 
 from tirelessd.api.headers import DEFAULT_CONTENT_TYPE, is_printable_ascii
 from tirelessd.core.item import Body
@@ -29,12 +30,33 @@ _RAW_HEADERS: Final = {
 _encoder: Final = msgspec.json.Encoder()
 
 
+class WholeAnswer(web.Response):
+    """An answer of known size that a `Connection` sends in one piece.
+
+    aiohttp takes its head through five calls that could each change it, which is a tenth of what
+    the loop spends on an item. Everywhere else, and when a connection is to be closed or a client
+    speaks HTTP/1.0, this is a response as any other.
+    """
+
+    def wire(self) -> bytes:
+        """Head and body for a connection that stays open."""
+        self._keep_alive = True
+        body = self.body
+        assert isinstance(body, bytes)
+        fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
+        head = (
+            f"HTTP/1.1 {self.status} {self.reason}\r\n{fields}"
+            f"Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n\r\n"
+        )
+        return head.encode() + body
+
+
 def json_answer(
     value: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """The value as JSON."""
     fields = _JSON_HEADERS if headers is None else {**_JSON_HEADERS, **headers}
-    return web.Response(body=_encoder.encode(value), status=status, headers=fields)
+    return WholeAnswer(body=_encoder.encode(value), status=status, headers=fields)
 
 
 def raw_answer(body: Body) -> web.Response:

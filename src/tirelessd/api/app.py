@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.web_urldispatcher import PlainResource
 
 from tirelessd.api.answers import SERVER
 from tirelessd.api.auth import Auth
@@ -40,12 +41,33 @@ def build_app(
     # aiohttp tries the paths in this order, and the table begins with the busiest.
     for route in ROUTES:
         kind = SubmitEndpoint if route.is_submit else Endpoint
-        paths[route.path][route.method] = kind(route, services, auth).serve
+        serve = paths[route.path][route.method] = kind(route, services, auth).serve
+        if route.is_submit:
+            for queue in intake.queue_names:
+                resource = SubmitPath(route.path, queue)
+                app.router.register_resource(resource)
+                resource.add_route(route.method, serve, expect_handler=defer_continue)
     paths[OPENAPI_PATH][hdrs.METH_GET] = _serve_description(auth)
     for path, methods in paths.items():
         _add_path(app, path, methods)
     app.router.add_route("*", ANY_PATH, _refuse_path, expect_handler=defer_continue)
     return app
+
+
+class SubmitPath(PlainResource):
+    """The path of a configured queue, found by one look-up instead of by trying patterns.
+
+    Other methods and queues that are not configured go by the patterns. `described_as` is the path
+    that the table has.
+    """
+
+    def __init__(self, path: str, queue: str) -> None:
+        super().__init__(path.format(queue=queue))
+        self.described_as = path
+        self._found = {"queue": queue}
+
+    def _match(self, path: str) -> dict[str, str] | None:
+        return self._found if path == self._path else None
 
 
 def _add_path(app: web.Application, path: str, methods: Mapping[str, Serve]) -> None:

@@ -11,9 +11,10 @@ import asyncio
 import resource
 from typing import Any, Final
 
-from aiohttp import http_exceptions, web
+from aiohttp import HttpVersion11, hdrs, http_exceptions, web
 from aiohttp.web_request import BaseRequest
 
+from tirelessd.api.answers import WholeAnswer
 from tirelessd.api.limits import Limits
 from tirelessd.api.problems import new_request_id, problem_of, problem_response
 from tirelessd.api.refusals import MalformedRequest, RequestTimeout, UnknownPath
@@ -153,6 +154,11 @@ class Connection(web.RequestHandler):
             if self._head_timer is None:
                 self._await_head()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  (aiohttp's)
+        """Go on reading if reading was paused; aiohttp asks for it after every body."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     @property
     def _is_between_requests(self) -> bool:
         # The first request may arrive before aiohttp's task waits for it, a later one never does.
@@ -218,7 +224,24 @@ class Connection(web.RequestHandler):
             # Told to the client, so that it sends its next request elsewhere instead of into a
             # connection that is closing.
             resp.force_close()
+        if isinstance(resp, WholeAnswer) and self._may_send_whole(request, resp):
+            return await self._send_whole(resp), False
         return await super().finish_response(request, resp, start_time)
+
+    def _may_send_whole(self, request: BaseRequest, answer: WholeAnswer) -> bool:
+        """Whether nothing about the request makes its answer another than the usual one."""
+        is_usual = request.version == HttpVersion11 and request.method != hdrs.METH_HEAD
+        is_kept = request.keep_alive and answer.keep_alive is None and not self._upgraded
+        return (
+            is_usual and is_kept and self.transport is not None and not self.transport.is_closing()
+        )
+
+    async def _send_whole(self, answer: WholeAnswer) -> WholeAnswer:
+        assert self.transport is not None
+        self.transport.write(answer.wire())
+        if self._paused:
+            await self._drain_helper()
+        return answer
 
     # --- what went wrong -----------------------------------------------------
 

@@ -81,6 +81,11 @@ class Intake:
         """Refuse everything new from now on; replays are still answered."""
         self._is_closed = True
 
+    @property
+    def queue_names(self) -> Sequence[str]:
+        """The configured queues."""
+        return tuple(self._queues)
+
     def queue(self, name: str) -> QueueConfig:
         """The configured queue; raises `UnknownQueue`."""
         try:
