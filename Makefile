@@ -7,7 +7,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
 BENCH = $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(FOLDER),--folder $(FOLDER))
+	$(if $(SECONDS),--seconds $(SECONDS)) $(if $(LARGEST),--largest $(LARGEST)) $(if $(FOLDER),--folder $(FOLDER))
 
 # The tests drive the installed program and the tools beside it.
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
@@ -70,8 +70,12 @@ docs: setup ## renew METRICS.md, docs/logs.md and docs/configuration.md from the
 	$(BIN)/python -m tirelessd.settings.reference > docs/configuration.md
 
 .PHONY: bench
-bench: setup ## measure beside the bare handler; ONLY=single,batch ROUNDS=3 SECONDS=3 FOLDER=/on/a/disk
+bench: setup ## measure beside the bare handler; ONLY=single,batch picks scenarios
 	@$(BIN)/python -m bench run $(BENCH)
+
+.PHONY: bench-docs
+bench-docs: setup ## write what make bench measured into docs/performance.md
+	@$(BIN)/python -m bench render
 
 .PHONY: lock
 lock: ## renew requirements/*.lock

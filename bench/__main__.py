@@ -12,8 +12,10 @@ import msgspec
 import typer
 from rich.console import Console
 
-from bench.figures import Report, Row
+from bench.figures import Found, Report
 from bench.machine import commit, this_machine
+from bench.page import renewed
+from bench.plot import draw
 from bench.processes import ROOT, BenchFailed
 from bench.run import Run
 from bench.scenarios import SCENARIOS
@@ -22,14 +24,10 @@ from tirelessd.core.clock import SystemClock, instant
 
 FOLDER: Final = ROOT / ".bench"
 RESULTS: Final = "results.json"
+PAGE: Final = ROOT / "docs/performance.md"
 WIDTH: Final = 160
 
-program = typer.Typer(add_completion=False, no_args_is_help=True)
-
-
-@program.callback()
-def describe() -> None:
-    """Benchmarks of tirelessd."""
+program = typer.Typer(add_completion=False, help="Benchmarks of tirelessd.")
 
 
 @program.command()
@@ -37,6 +35,7 @@ def run(
     only: Annotated[str, typer.Option(help="Scenarios, separated by commas; all if empty.")] = "",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each figure.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.2, help="Seconds of one round.")] = 3.0,
+    largest: Annotated[int, typer.Option(min=1_000, help="The largest backlog.")] = 1_000_000,
     folder: Annotated[Path, typer.Option(help="Where data is put: on a real disk.")] = FOLDER,
 ) -> None:
     """Measure, print the table, and keep it as JSON in the folder."""
@@ -46,36 +45,48 @@ def run(
         console.print(f"no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
         raise typer.Exit(2)
     folder.mkdir(parents=True, exist_ok=True)
+    # What an interrupted run left behind would be counted.
+    data = folder / "data"
+    shutil.rmtree(data, ignore_errors=True)
+    measuring = Run(data, SystemClock(), console, rounds=rounds, seconds=seconds, largest=largest)
     try:
-        report = asyncio.run(_measure(names, folder, console, rounds, seconds))
+        report = asyncio.run(_measure(names, measuring, folder))
     except BenchFailed as error:
         console.print(f"failed: {error}", markup=False)
         raise typer.Exit(1) from None
+    shutil.rmtree(data)
     console.print(for_terminal(report.rows))
     (folder / RESULTS).write_bytes(msgspec.json.format(msgspec.json.encode(report)))
 
 
-async def _measure(
-    names: list[str], folder: Path, console: Console, rounds: int, seconds: float
-) -> Report:
-    machine, clock = this_machine(folder), SystemClock()
-    started_at, load = instant(clock.wall()), os.getloadavg()[0]
-    rows: list[Row] = []
+async def _measure(names: list[str], run: Run, folder: Path) -> Report:
+    machine = this_machine(folder)
+    started_at, load = instant(run.clock.wall()), os.getloadavg()[0]
+    found: list[Found] = []
     for name in names:
-        data = folder / "data"
-        # What an interrupted run left behind would be counted.
-        shutil.rmtree(data, ignore_errors=True)
-        console.print(f"{name} ...")
-        rows += await SCENARIOS[name](Run(data, clock, console, rounds, seconds))
-        shutil.rmtree(data)
+        run.say(f"{name} ...")
+        found.append(await SCENARIOS[name](run))
     return Report(
         started_at=started_at.isoformat(timespec="seconds"),
         commit=commit(),
         machine=machine,
         load=load,
-        round_seconds=seconds,
-        rows=tuple(rows),
+        round_seconds=run.seconds,
+        rows=tuple(row for each in found for row in each.rows),
+        curves=tuple(curve for each in found for curve in each.curves),
     )
+
+
+@program.command()
+def render(
+    results: Annotated[Path, typer.Option(help="What a run kept.")] = FOLDER / RESULTS,
+    page: Annotated[Path, typer.Option(help="The page to renew.")] = PAGE,
+) -> None:
+    """Write a run's table and plot into the page, between its marks."""
+    report = msgspec.json.decode(results.read_bytes(), type=Report)
+    text = renewed(page.read_text(encoding="utf-8"), report)
+    page.with_suffix(".svg").write_text(draw(report), encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -64,6 +64,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return figure is not None and self.target.is_met(figure)
 
 
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure at each of some sizes, for the plot; points are (size, figure)."""
+
+    what: str
+    unit: Unit
+    points: tuple[tuple[float, float], ...]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a scenario came to."""
+
+    rows: tuple[Row, ...]
+    curves: tuple[Curve, ...] = ()
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Where the figures are from; without it they mean nothing."""
 
@@ -87,6 +102,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     load: float
     round_seconds: float
     rows: tuple[Row, ...]
+    curves: tuple[Curve, ...]
 
 
 def percentile(ranked: Sequence[float], share: float) -> float:

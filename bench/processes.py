@@ -20,6 +20,7 @@ from tirelessd.cli.demonstration.process import end_process, opened_listeners, o
 from tirelessd.core.clock import Clock
 
 ROOT: Final = Path(__file__).parents[1]
+DATABASE: Final = "bench.db"
 START_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.005
 TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -108,7 +109,7 @@ async def running_daemon(
 
     Everything else is as anybody's: durable commits, metrics, lines from info on into a file.
     """
-    database, log = folder / "bench.db", folder / "tirelessd.log"
+    database, log = folder / DATABASE, folder / "tirelessd.log"
     path = _write_config(folder, database, queues)
     started = clock.monotonic()
     with log.open("wb") as stream:

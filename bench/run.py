@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
 from rich.console import Console
 
@@ -32,16 +33,24 @@ class EndToEnd(msgspec.Struct, frozen=True):
 class Run:
     """One run: how long each round is, how many there are, and where data may be put.
 
-    `folder` is on the disk that is measured. `say` is told of every round as it is over.
+    `folder` is on the disk that is measured. No backlog is made of more than `largest` items.
     """
 
     def __init__(
-        self, folder: Path, clock: Clock, console: Console, rounds: int, seconds: float
+        self,
+        folder: Path,
+        clock: Clock,
+        console: Console,
+        *,
+        rounds: int,
+        seconds: float,
+        largest: int,
     ) -> None:
         self.folder = folder
         self.clock = clock
         self.rounds = rounds
         self.seconds = seconds
+        self.largest = largest
         self._console = console
 
     def say(self, text: str) -> None:
@@ -51,6 +60,12 @@ class Run:
     def daemon(self, name: str, queues: Mapping[str, Any]) -> AbstractAsyncContextManager[Daemon]:
         """A daemon with an empty store, ready."""
         return running_daemon(self.folder / name, queues, self.clock)
+
+    async def post(self, daemon: Daemon, path: str) -> None:
+        """Ask the daemon for something by an empty JSON object."""
+        url = f"http://127.0.0.1:{daemon.port}{path}"
+        async with aiohttp.ClientSession(raise_for_status=True) as session:
+            await session.post(url, json={})
 
     async def accept(self, plan: Plan) -> Seen:
         """Fulfil a plan; raises `BenchFailed` when anything was refused, for that is no work."""

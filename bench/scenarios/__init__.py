@@ -1,12 +1,25 @@
-"""The scenarios: each starts what it needs, runs its rounds in turns, and answers rows."""
+"""The scenarios: each starts what it needs, runs its rounds in turns, and tells what it found."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from bench.figures import Row
+from bench.figures import Found
 from bench.run import Run
+from bench.scenarios.backlog import run_backlog
+from bench.scenarios.batch import run_batch
+from bench.scenarios.delivery import run_delivery
+from bench.scenarios.many_queues import run_idle, run_scrape
+from bench.scenarios.retry import run_retry
 from bench.scenarios.single import run_single
 
-SCENARIOS: Final[dict[str, Callable[[Run], Awaitable[list[Row]]]]] = {"single": run_single}
+SCENARIOS: Final[dict[str, Callable[[Run], Awaitable[Found]]]] = {
+    "single": run_single,
+    "batch": run_batch,
+    "delivery": run_delivery,
+    "retry": run_retry,
+    "backlog": run_backlog,
+    "scrape": run_scrape,
+    "idle": run_idle,
+}

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Final
 
-from bench.figures import Row, Target
+from bench.figures import Found, Row, Target
 from bench.load import Plan, Seen
 from bench.processes import Daemon, Server, running_server
 from bench.run import WARM_UP_SECONDS, EndToEnd, Run
@@ -45,7 +45,7 @@ def make_plan(port: int, seconds: float, *, is_keyed: bool = False) -> Plan:
     return Plan(port=port, request=head, tail=b"\r\n" + rest, seconds=seconds)
 
 
-async def run_single(run: Run) -> list[Row]:
+async def run_single(run: Run) -> Found:
     """Bare, daemon, bare with keys, daemon with keys; and again."""
     rounds: defaultdict[bool, Rounds] = defaultdict(Rounds)
     async with running_server("bare") as bare, run.daemon("single", QUEUES) as daemon:
@@ -59,13 +59,15 @@ async def run_single(run: Run) -> list[Row]:
                     f"  round {number + 1}{' keyed' if is_keyed else ''}:"
                     f" bare {last.bare[-1].rate:,.0f}/s, daemon {last.daemon[-1].rate:,.0f}/s"
                 )
-    return [
-        _rate_row("single items end to end", rounds[False], 0.40),
-        _rate_row("single items end to end, with Idempotency-Key", rounds[True], 0.20),
-        *_latency_rows(rounds[False]),
-        *_latency_rows(rounds[True], ", with Idempotency-Key"),
-        *_cost_rows(rounds[False]),
-    ]
+    return Found(
+        (
+            _rate_row("single items end to end", rounds[False], 0.40),
+            _rate_row("single items end to end, with Idempotency-Key", rounds[True], 0.20),
+            *_latency_rows(rounds[False]),
+            *_latency_rows(rounds[True], ", with Idempotency-Key"),
+            *_cost_rows(rounds[False]),
+        )
+    )
 
 
 async def _measure(

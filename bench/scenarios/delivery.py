@@ -1,0 +1,54 @@
+"""HTTP delivery: accepted, stored, POSTed to an upstream, and its answer stored."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from bench.client import Errand
+from bench.figures import Found, Row, Target
+from bench.load import Plan
+from bench.processes import Server, run_apart, running_server
+from bench.run import WARM_UP_SECONDS, Run
+from bench.scenarios.single import JSON, PAYLOAD
+from bench.wire import make_request
+
+QUEUE: Final = "delivery"
+SLOTS: Final = 64
+
+
+async def run_delivery(run: Run) -> Found:
+    """The bare client loop, then the daemon, against one upstream; and again."""
+    client_rates, rates = [], []
+    async with running_server("upstream") as upstream:
+        handler = {"type": "http", "url": f"http://127.0.0.1:{upstream.port}/"}
+        queues = {QUEUE: {"handler": handler, "slots": SLOTS}}
+        async with run.daemon("delivery", queues) as daemon:
+            request = make_request("POST", f"/v1/queues/{QUEUE}/items", PAYLOAD, JSON)
+            warm_up = Plan(port=daemon.port, request=request, seconds=WARM_UP_SECONDS)
+            await run.end_to_end(daemon, QUEUE, warm_up)
+            for number in range(run.rounds):
+                client_rates.append(await _client_rate(upstream, run.seconds))
+                plan = Plan(port=daemon.port, request=request, seconds=run.seconds)
+                rates.append((await run.end_to_end(daemon, QUEUE, plan)).rate)
+                run.say(
+                    f"  round {number + 1}: client loop {client_rates[-1]:,.0f}/s,"
+                    f" daemon {rates[-1]:,.0f}/s"
+                )
+    row = Row(
+        scenario="delivery",
+        what="HTTP delivery end to end, beside 64 bare client loops",
+        unit="/s",
+        rounds=tuple(rates),
+        bare_rounds=tuple(client_rates),
+        target=Target(least=0.50, is_ratio=True),
+    )
+    return Found((row,))
+
+
+async def _client_rate(upstream: Server, seconds: float) -> float:
+    errand = Errand(
+        url=f"http://127.0.0.1:{upstream.port}/", body=PAYLOAD, loops=SLOTS, seconds=seconds
+    )
+    return float(await run_apart("bench.client", msgspec.json.encode(errand), seconds))
