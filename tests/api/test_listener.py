@@ -311,6 +311,22 @@ async def test_connection_that_the_kernel_made_is_served_before_the_end(
         assert caller.recv(100).startswith(b"HTTP/1.1 200")
 
 
+async def test_nobody_connects_while_the_last_are_served(make_door: MakeDoor) -> None:
+    """Once the last connections are taken in the address is closed: no other would be served."""
+    door = await make_door()
+    port = door.listener.port
+    with socket.create_connection(("127.0.0.1", port)) as caller:
+        caller.sendall(GET)
+
+        stopping = asyncio.gather(door.listener.stop(60))
+        await asyncio.sleep(0)
+
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        await stopping
+        assert caller.recv(100).startswith(b"HTTP/1.1 200")
+
+
 async def test_answers_are_the_last_once_leaving_has_begun(make_door: MakeDoor) -> None:
     """New connections are still taken, each for one answer."""
     door = await make_door()

@@ -120,8 +120,10 @@ class Listener:
         server.close()
         for each in listening:
             with each:
-                for accepted in _accept_all(each):
-                    await self._serve(accepted)
+                waiting = _accept_all(each)
+            # Served only now: whoever connected meanwhile would be reset after all.
+            for accepted in waiting:
+                await self._serve(accepted)
 
     async def _serve(self, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
