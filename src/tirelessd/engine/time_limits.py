@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from tirelessd.core.alarm import Alarm
+
 Limited = TypeVar("Limited", bound=Hashable)
 
 
@@ -21,7 +23,7 @@ class TimeLimits(Generic[Limited]):
     def __init__(self, tell: Callable[[Limited], None]) -> None:
         self._tell = tell
         self._ends_at: dict[Limited, float] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Alarm | None = None
         self._fires_at = math.inf
 
     def add(self, limited: Limited, seconds: float) -> None:
@@ -39,7 +41,8 @@ class TimeLimits(Generic[Limited]):
         if self._timer is not None:
             self._timer.cancel()
         self._fires_at = fires_at
-        self._timer = loop.call_at(fires_at, self._look)
+        # An alarm: what was answered while the process stood still is read before anything is over.
+        self._timer = Alarm(fires_at - loop.time(), self._look)
 
     def _look(self) -> None:
         loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final, Generic, TypeVar
 
+from tirelessd.core.alarm import Alarm
 from tirelessd.core.clock import Clock
 from tirelessd.core.errors import CommitPending, StoreError, StoreUnavailable
 from tirelessd.core.events import Emit, StoreOperationFinished
@@ -112,7 +113,7 @@ class Committer:
         self._in_flight: Batch | None = None
         self._started_at = 0.0
         self._is_hanging = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Alarm | None = None
         self._is_forming = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -183,9 +184,8 @@ class Committer:
         self._in_flight = batch
         self._started_at = self._clock.monotonic()
         # Those who have waited longest for this commit to begin must not wait as long again.
-        self._patience = self._loop.call_at(
-            self._waiting_since + self._patience_seconds, self._lose_patience
-        )
+        waited_seconds = self._loop.time() - self._waiting_since
+        self._patience = Alarm(self._patience_seconds - waited_seconds, self._lose_patience)
         self._waiting_since = self._loop.time()
         self._start(batch)
 
@@ -216,7 +216,7 @@ class Committer:
             if not operation.is_patient:
                 operation.answer_for_now()
         self._report(refused, self._patience_seconds)
-        self._patience = self._loop.call_later(self._patience_seconds, self._lose_patience)
+        self._patience = Alarm(self._patience_seconds, self._lose_patience)
 
     def _report(self, operations: Iterable[Operation[object]], seconds: float) -> None:
         kinds: dict[str, str | None] = {}
