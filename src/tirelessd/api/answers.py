@@ -43,12 +43,10 @@ class WholeAnswer(web.Response):
         self._keep_alive = True
         body = self.body
         assert isinstance(body, bytes)
-        fields = "".join([f"{name}: {value}\r\n" for name, value in self.headers.items()])
-        head = (
-            f"HTTP/1.1 {self.status} {self.reason}\r\n{fields}"
-            f"Content-Length: {len(body)}\r\nDate: {rfc822_formatted_time()}\r\n\r\n"
-        )
-        return head.encode() + body
+        lines = [f"HTTP/1.1 {self.status} {self.reason}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines += [f"Content-Length: {len(body)}", f"Date: {rfc822_formatted_time()}", "", ""]
+        return "\r\n".join(lines).encode() + body
 
 
 def json_answer(

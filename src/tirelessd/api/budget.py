@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from aiohttp import web
 
 from tirelessd.api.refusals import Overloaded
-
-_HELD: Final = web.RequestKey("held_bytes", int)
 
 
 class BodyBudget:
@@ -17,6 +13,8 @@ class BodyBudget:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
+        # By identity: a request lives until its handler has ended, and hashing one takes longer.
+        self._held_by: dict[int, int] = {}
 
     @property
     def held_bytes(self) -> int:
@@ -28,8 +26,8 @@ class BodyBudget:
         if self._held_bytes + size_bytes > self._limit_bytes:
             raise Overloaded
         self._held_bytes += size_bytes
-        request[_HELD] = request.get(_HELD, 0) + size_bytes
+        self._held_by[id(request)] = self._held_by.get(id(request), 0) + size_bytes
 
     def release(self, request: web.Request) -> None:
         """Forget a request's body; called once, at the end of its handler."""
-        self._held_bytes -= request.get(_HELD, 0)
+        self._held_bytes -= self._held_by.pop(id(request), 0)

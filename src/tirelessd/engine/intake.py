@@ -159,7 +159,7 @@ class Intake:
         accepted = 0
         try:
             stored = await fate
-            accepted = sum(isinstance(one, Accepted) for one in stored)
+            accepted = sum([isinstance(one, Accepted) for one in stored])
         except CommitPending as error:
             self._watch.failed(error)
             places = 0  # they stay set aside until the fate is known

@@ -87,7 +87,7 @@ class Enqueue(Operation[Sequence[Enqueued]]):
         self.items = items
         self.hand_off = hand_off
         self.rows = len(items)
-        self.size_bytes = sum(len(item.payload) for item in items)
+        self.size_bytes = sum([len(item.payload) for item in items])
         self.reserved: set[int] = set()
         self.claims: dict[int, Claim] = {}
 

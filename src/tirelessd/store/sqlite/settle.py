@@ -75,7 +75,7 @@ class Settle(Operation[Sequence[Settled]]):
         super().__init__()
         self.settlements = settlements
         self.rows = len(settlements)
-        self.size_bytes = sum(len(result_of(settlement)) for settlement in settlements)
+        self.size_bytes = sum([len(result_of(settlement)) for settlement in settlements])
 
 
 class Fenced(Operation[Sequence[bool]]):
