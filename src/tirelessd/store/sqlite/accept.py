@@ -148,6 +148,7 @@ class _Acceptance:
                 for index, item in enumerate(operation.items)
             ]
         if self._items:
+            self._tx.last_row = self._items[-1][0]
             self._tx.run(_INSERT_ITEMS, rows=as_json(self._items))
             self._tx.run(
                 _INSERT_PAYLOADS, rows=as_json(self._payloads), contents=self._contents.joined()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from tirelessd.core.errors import StartError
+from tirelessd.core.errors import StartError, StoreUnavailable
+from tirelessd.store.sqlite.evidence import LogEvidence
 from tirelessd.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 
 # The start may spend this long on looking for damage; a large file is looked at in part.
@@ -20,6 +23,7 @@ _PAGE_BYTES: Final = 4_096
 # How many pages are looked at between two looks at the clock.
 _CHECK_PAGES: Final = 100
 
+_DEFINITIONS: Final = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
 _READ_WRITE: Final = apsw.SQLITE_OPEN_READWRITE
 _CREATE: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 _READ_ONLY: Final = apsw.SQLITE_OPEN_READONLY
@@ -81,15 +85,39 @@ def _configure(db: apsw.Connection, busy_seconds: float) -> None:
     db.execute("PRAGMA cache_size = -8192")
 
 
-def prepare(path: Path, busy_seconds: float, monotonic: Callable[[], float]) -> None:
+def is_there(path: Path) -> bool:
+    """Whether there is a database to be opened; raises `StartError` for what cannot be one."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise StartError(f"{path} is {kind}; the store must be a file")
+    if status.st_nlink > 1:
+        raise StartError(
+            f"{path} has {status.st_nlink} names, and what was last written to it may stand "
+            "beside another one; leave it only the name that it was used under"
+        )
+    return True
+
+
+def prepare(
+    path: Path,
+    busy_seconds: float,
+    monotonic: Callable[[], float],
+    *,
+    is_same_boot: bool = False,
+) -> None:
     """Make the database if there is none, bring its schema up to date, and look for damage.
 
     A file that is no sound database of ours is refused with `StartError` and left as it is.
+    `is_same_boot`: the system has run ever since the database was last used.
     """
     try:
-        if not path.exists():
+        if not is_there(path):
             _create(path, busy_seconds)
-        _examine(path, busy_seconds, monotonic)
+        _examine(path, busy_seconds, monotonic, is_same_boot=is_same_boot)
         _bring_up_to_date(path, busy_seconds)
     except apsw.Error as error:
         raise StartError(f"{path}: {_in_words(error)}") from error
@@ -144,27 +172,36 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _examine(path: Path, busy_seconds: float, monotonic: Callable[[], float]) -> None:
+def _examine(
+    path: Path, busy_seconds: float, monotonic: Callable[[], float], *, is_same_boot: bool
+) -> None:
     """Refuse what is not ours or not whole, on a connection that cannot change a byte."""
     if path.stat().st_size == 0:
         raise StartError(f"{path} is empty, so a database was lost here; restore or remove it")
+    evidence = LogEvidence(path)
     db = open_reader(path, busy_seconds)
     try:
-        if pragma(db, "application_id") != APPLICATION_ID:
-            raise StartError(f"{path} is a database of another program")
-        version = pragma(db, "user_version")
-        if version > len(MIGRATIONS):
-            raise StartError(
-                f"{path} was written by a newer tirelessd: its schema is version {version}, "
-                f"this one knows {len(MIGRATIONS)}"
-            )
-        damage = _quick_check(db, monotonic)
-        if damage != "ok":
-            raise StartError(
-                f"{path}: the database is damaged ({damage}); restore it from a backup"
-            )
-    finally:
+        _judge(db, path, monotonic)
+        evidence.check(db, is_same_boot=is_same_boot)
+    except BaseException:
         db.close()
+        evidence.restore_index()
+        raise
+    db.close()
+
+
+def _judge(db: apsw.Connection, path: Path, monotonic: Callable[[], float]) -> None:
+    if pragma(db, "application_id") != APPLICATION_ID:
+        raise StartError(f"{path} is a database of another program")
+    version = pragma(db, "user_version")
+    if version > len(MIGRATIONS):
+        raise StartError(
+            f"{path} was written by a newer tirelessd: its schema is version {version}, "
+            f"this one knows {len(MIGRATIONS)}"
+        )
+    damage = _quick_check(db, monotonic)
+    if damage != "ok":
+        raise StartError(f"{path}: the database is damaged ({damage}); restore it from a backup")
 
 
 def _quick_check(db: apsw.Connection, monotonic: Callable[[], float]) -> str:
@@ -183,6 +220,28 @@ def _bring_up_to_date(path: Path, busy_seconds: float) -> None:
         migrate(db, MIGRATIONS)
     finally:
         db.close()
+
+
+@cache
+def _tables() -> Mapping[str, str]:
+    """Every table and index that the migrations make, and how it is defined."""
+    db = apsw.Connection(":memory:")
+    try:
+        migrate(db, MIGRATIONS)
+        return dict(rows(db, _DEFINITIONS))
+    finally:
+        db.close()
+
+
+def check_tables(db: apsw.Connection) -> None:
+    """Raise `StoreUnavailable` naming a table or index that somebody has dropped or changed."""
+    found = dict(rows(db, _DEFINITIONS))
+    for name, definition in _tables().items():
+        if found.get(name) != definition:
+            raise StoreUnavailable(
+                f"the database's {name} was dropped or changed by somebody; "
+                "stop the daemon and restore a backup"
+            )
 
 
 def migrate(db: apsw.Connection, migrations: Sequence[str]) -> None:

@@ -71,6 +71,8 @@ class Reader:
             if fault is Fault.BROKEN:
                 self._discard()
             raise store_error(error, fault) from error
+        except OSError as error:
+            raise StoreUnavailable(f"{error.filename}: {error.strerror}") from error
 
     def _connection(self) -> apsw.Connection:
         if self._db is None:

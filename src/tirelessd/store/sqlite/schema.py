@@ -93,4 +93,9 @@ CREATE TABLE commits (mark INTEGER NOT NULL);
 INSERT INTO commits VALUES (0);
 """
 
-MIGRATIONS: Final = (_FIRST,)
+# Purged rows leave gaps at the end, too: the number of the last one that was given out.
+_LAST_ROW: Final = """
+ALTER TABLE commits ADD COLUMN last_row INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final = (_FIRST, _LAST_ROW)

@@ -19,6 +19,7 @@ from typing import Any, Final
 from tirelessd.store.commit import Operation
 from tirelessd.store.sqlite.accept import Enqueue, enqueue
 from tirelessd.store.sqlite.claim import ClaimDue, Reclaim, claim, reclaim, refill
+from tirelessd.store.sqlite.connection import check_tables
 from tirelessd.store.sqlite.pauses import ChangePause, change_pauses
 from tirelessd.store.sqlite.settle import Release, Renew, Settle, release, renew, settle
 from tirelessd.store.sqlite.transaction import Transaction
@@ -44,7 +45,8 @@ class Probe(Operation[None]):
 
 
 def probe(tx: Transaction, _operations: Sequence[Probe]) -> None:
-    """Nothing to write but the commit's own mark."""
+    """Nothing to write but the commit's own mark; the tables must be there for more."""
+    check_tables(tx.db)
     tx.must_write = True
 
 

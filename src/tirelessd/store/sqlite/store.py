@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import apsw
 
 from tirelessd.core.clock import Clock, SteadyClock
 from tirelessd.core.decision import Settlement
-from tirelessd.core.errors import StoreError, StoreUnavailable
+from tirelessd.core.errors import StartError, StoreError, StoreUnavailable
 from tirelessd.core.events import Emit, StoreOperationFinished
 from tirelessd.core.item import (
     Body,
@@ -90,7 +91,8 @@ class SqliteStore(Store):
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self.label = str(path)
-        self._path = path.resolve()
+        self._given_path = path
+        self._path = Path(os.path.realpath(path))  # which has an answer to a circle of links
         self._clock = clock
         self._time = SteadyClock(clock)
         self._emit = emit
@@ -106,10 +108,12 @@ class SqliteStore(Store):
 
     async def open(self) -> None:
         """Take the lock, then make, check and migrate the file; raises `StartError`."""
+        if self._given_path.is_symlink() and not self._path.exists():
+            raise StartError(f"{self._given_path} leads to {self._path}, and nothing is there")
         self._lock.acquire()
         self._time = SteadyClock(self._clock)
         self._writer = WriterThread(
-            self._path, self._clock, self._time, self._emit, self._busy_seconds
+            self._lock, self._clock, self._time, self._emit, self._busy_seconds
         )
         try:
             await self._writer.open()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
@@ -13,7 +12,8 @@ from tirelessd.core.clock import Clock, SteadyClock
 from tirelessd.core.errors import StartError, StoreUnavailable
 from tirelessd.core.events import Emit
 from tirelessd.store.commit import Batch, Committer, Operation
-from tirelessd.store.sqlite.connection import prepare
+from tirelessd.store.sqlite.connection import is_there, prepare
+from tirelessd.store.sqlite.lock import LockFile
 from tirelessd.store.sqlite.writer import Writer
 
 # Callers hear within so long, and a little, whatever the disk does.
@@ -31,14 +31,15 @@ class WriterThread:
     """
 
     def __init__(
-        self, path: Path, clock: Clock, steady: SteadyClock, emit: Emit, busy_seconds: float
+        self, lock: LockFile, clock: Clock, steady: SteadyClock, emit: Emit, busy_seconds: float
     ) -> None:
-        self._path = path
+        self._lock = lock
+        self._path = path = lock.database
         self._clock = clock
         self._busy_seconds = busy_seconds
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "tirelessd-writer")
-        self._writer = Writer(path, clock, busy_seconds)
+        self._writer = Writer(path, busy_seconds)
         self._committer = Committer(self._start, steady.now, clock, emit, PATIENCE_SECONDS)
         self._tidying: asyncio.TimerHandle | None = None
 
@@ -59,11 +60,23 @@ class WriterThread:
         self._executor.shutdown(wait=False)
 
     def _open(self) -> None:
-        prepare(self._path, self._busy_seconds, self._clock.monotonic)
         try:
-            self._writer.open()
+            if is_there(self._path):
+                self._lock.hold()
+            else:
+                self._lock.check_new()
+            prepare(
+                self._path,
+                self._busy_seconds,
+                self._clock.monotonic,
+                is_same_boot=self._lock.is_same_boot,
+            )
+            self._writer.start(self._lock.hold())
+            self._lock.remember()
         except (apsw.Error, StoreUnavailable) as error:
             raise StartError(f"{self._path}: {error}") from error
+        except OSError as error:
+            raise StartError(f"{self._path}: {error.strerror}") from error
 
     def _start(self, batch: Batch) -> None:
         self._executor.submit(self._write, batch)

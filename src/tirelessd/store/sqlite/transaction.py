@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 import msgspec
 
+from tirelessd.core.errors import StoreUnavailable
 from tirelessd.store.sqlite.connection import rows
 
 
@@ -19,7 +20,8 @@ class Transaction:
 
     `now` is the store's time for everything in the commit; `owner` names this start of the process
     on the leases it grants. `tokens` collects those drawn, should the commit's fate be unknown;
-    `mark` is what this commit alone leaves behind; `must_write` wants it left in any case.
+    `mark` is what this commit alone leaves behind; `must_write` wants it left in any case;
+    `last_row` is the last of the fresh rows that were used.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Transaction:
         self.tokens: list[int] = []
         [self.mark] = random_numbers(1)
         self.must_write = False
+        self.last_row = 0
 
     def run(self, sql: str, **values: Any) -> list[Any]:
         """Execute one statement and return its rows; `now` and `owner` are always bound."""
@@ -42,6 +45,13 @@ class Transaction:
         tokens = random_numbers(count)
         self.tokens += tokens
         return tokens
+
+    def leave_mark(self) -> None:
+        """Write what identifies this commit; raises `StoreUnavailable` if its place is gone."""
+        statement = "UPDATE commits SET mark = ?, last_row = max(last_row, ?)"
+        self.db.execute(statement, (self.mark, self.last_row))
+        if self.db.changes() != 1:
+            raise StoreUnavailable("somebody deleted the row of commits; it is made anew")
 
     @cached_property
     def paused(self) -> frozenset[str]:

@@ -16,54 +16,64 @@ from typing import Final
 
 import apsw
 
-from tirelessd.core.clock import Clock
 from tirelessd.core.errors import CommitUnknown, StartError, StoreUnavailable
 from tirelessd.store.commit import Batch
-from tirelessd.store.sqlite.connection import LOG_LIMIT_PAGES, open_writer, pragma
+from tirelessd.store.sqlite.connection import LOG_LIMIT_PAGES, check_tables, open_writer, pragma
 from tirelessd.store.sqlite.faults import Fault, fault_of, store_error
+from tirelessd.store.sqlite.files import DatabaseFiles, LogState
 from tirelessd.store.sqlite.settle import undo
 from tirelessd.store.sqlite.steps import execute
 from tirelessd.store.sqlite.transaction import Transaction, random_numbers
 
 # Pages in the log that are worth a checkpoint; it takes some milliseconds between two commits.
 CHECKPOINT_PAGES: Final = 1_000
-# How often a look at the path tells whether the file is still there.
-IDENTITY_SECONDS: Final = 1.0
-
-Identity = tuple[int, int]
+# Never the number of a row that has been purged: a list that stopped there goes on after it.
+FRESH_ROW: Final = """
+SELECT max(coalesce((SELECT max(row) FROM items), 0), (SELECT last_row FROM commits)) + 1
+"""
+_PLACE_FOR_MARK: Final = """
+INSERT INTO commits (mark) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)
+"""
 
 
 class Writer:
     """Executes batches; all of its methods run in the writer's own thread."""
 
-    def __init__(self, path: Path, clock: Clock, busy_seconds: float) -> None:
+    def __init__(self, path: Path, busy_seconds: float) -> None:
         self._path = path
-        self._clock = clock
         self._busy_seconds = busy_seconds
         [self._owner] = random_numbers(1)
         self._db: apsw.Connection | None = None
-        self._log_path = path.with_name(path.name + "-wal")
-        self._file: Identity | None = None
-        self._log: Identity | None = None
-        self._checked_at = 0.0
+        self._files: DatabaseFiles | None = None
         self._fresh_rows: Iterator[int] = count(1)
         self._system_errno = 0
         self._doubtful_tokens: list[int] = []
         self._log_pages = 0
         self._checkpointed_pages = 0
 
+    def start(self, descriptor: int) -> None:
+        """Open the connection for the first time, to the file that a descriptor holds locked."""
+        self._files = DatabaseFiles(self._path, descriptor, self._log_state)
+        self.open()
+
     def open(self) -> apsw.Connection:
         """Open the connection; raises `apsw.Error`, `StartError` or `StoreUnavailable`."""
-        self._file = self._file or identity(self._path)
-        self._log = None
-        self._check_files()
+        assert self._files is not None
+        self._files.check()
         self._db = db = open_writer(self._path, self._busy_seconds)
         try:
-            self._fresh_rows = count(db.execute("SELECT coalesce(max(row), 0) + 1 FROM items").get)
-        except apsw.Error:
+            check_tables(db)
+            db.execute(
+                "INSERT INTO commits (mark) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)"
+            )
+            self._fresh_rows = count(db.execute(FRESH_ROW).get)
+            self._files.opened()
+        except OSError as error:
+            self._discard()
+            raise StoreUnavailable(f"{error.filename}: {error.strerror}") from error
+        except (apsw.Error, StoreUnavailable):
             self._discard()
             raise
-        self._log = identity(self._log_path)
         self._log_pages = self._checkpointed_pages = 0
         db.set_wal_hook(self._count_log_pages)
         return db
@@ -72,7 +82,8 @@ class Writer:
         """Write a batch and set what each operation came to; never raises."""
         try:
             self._write_together(batch)
-        except Exception as error:  # noqa: BLE001  (whatever it is, all who share the commit hear it)
+        except Exception as failure:  # noqa: BLE001  (whatever it is, all who share the commit hear it)
+            error = self._explain(failure)
             fault = fault_of(error, self._system_errno)
             if fault is Fault.VALUE and len(batch.operations) > 1:
                 for operation in batch.operations:
@@ -80,6 +91,15 @@ class Writer:
             else:
                 for operation in batch.operations:
                     operation.error = store_error(error, fault)
+
+    def _explain(self, error: Exception) -> Exception:
+        """The cause of an error: a statement that makes no sense may lack its table."""
+        if isinstance(error, apsw.SQLError) and self._db is not None:
+            try:
+                check_tables(self._db)
+            except (apsw.Error, StoreUnavailable) as cause:
+                return cause
+        return error
 
     def checkpoint(self) -> None:
         """Copy the log into the database if it has grown since the last time; never raises."""
@@ -106,12 +126,13 @@ class Writer:
             execute(tx, batch.operations)
             is_writing = tx.must_write or db.total_changes() > before
             if is_writing:
-                db.execute("UPDATE commits SET mark = ?", (tx.mark,))
+                tx.leave_mark()
         except Exception as error:
             self._abandon(db, error)
             raise
         self._commit(tx)
         if is_writing:
+            self._check_places(tx)
             self._doubtful_tokens = []
 
     def _commit(self, tx: Transaction) -> None:
@@ -126,14 +147,17 @@ class Writer:
 
     def _has_happened(self, tx: Transaction, error: apsw.Error) -> bool:
         """Look on a new connection; what cannot be found out is said to be unknown."""
+        assert self._files is not None
         try:
-            return keeps(self.open(), tx.mark)
+            is_kept = keeps(self.open(), tx.mark)
+            self._files.copied()
         except (apsw.Error, StartError, StoreUnavailable) as obstacle:
             self._discard()
             self._doubtful_tokens += tx.tokens
             raise CommitUnknown(
                 f"the disk failed in a commit, and its fate is unknown: {obstacle}"
             ) from error
+        return is_kept
 
     def _abandon(self, db: apsw.Connection, error: Exception) -> Fault:
         """Undo the transaction, and give up a connection that is broken."""
@@ -151,29 +175,45 @@ class Writer:
     def _discard(self) -> None:
         db, self._db = self._db, None
         if db is not None:
-            with suppress(apsw.Error):  # closing checkpoints, which a broken disk refuses again
+            assert self._files is not None
+            with suppress(apsw.Error):  # a broken disk refuses again
+                # Closing copies the log into the database, unless that is no longer ours.
+                db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not self._files.are_sound))
                 db.close(force=True)
+            self._files.closed()
+
+    def _log_state(self) -> LogState:
+        if self._db is None:
+            return LogState(0, 0)
+        return LogState(*self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_NOOP))
 
     def _sound_connection(self) -> apsw.Connection:
         self._system_errno = 0
-        if self._clock.monotonic() >= self._checked_at + IDENTITY_SECONDS:
-            self._check_files()
-        return self._db or self.open()
+        if self._db is None:
+            return self.open()
+        assert self._files is not None
+        self._files.check()
+        return self._db
 
-    def _check_files(self) -> None:
-        """Refuse to write to files that nobody will find again. `stat` opens nothing."""
-        is_there = identity(self._path) == self._file is not None
-        if not is_there or (self._log is not None and identity(self._log_path) != self._log):
-            raise StoreUnavailable(
-                f"{self._path} or its log was moved, replaced or deleted; put it back"
-            )
-        self._checked_at = self._clock.monotonic()
+    def _check_places(self, tx: Transaction) -> None:
+        """Nobody is told of a commit that went into a file which no next start would find."""
+        assert self._files is not None
+        try:
+            self._files.committed(self._log_pages)
+        except StoreUnavailable as obstacle:
+            # Back in its place it will count after all.
+            self._doubtful_tokens += tx.tokens
+            raise CommitUnknown(f"a commit may have gone astray: {obstacle}") from None
 
     def _checkpoint(self, mode: str) -> None:
-        if self._db is None:
+        if self._db is None or self._files is None:
             return
         try:
+            self._files.check()
             is_busy, _, _ = pragma(self._db, f"wal_checkpoint({mode})")
+            self._files.copied()
+        except StoreUnavailable:
+            return  # whoever writes next is told
         except apsw.Error as error:
             self._abandon(self._db, error)
             return
@@ -197,12 +237,3 @@ def keeps(db: apsw.Connection, mark: int) -> bool:
     if is_busy:
         raise StoreUnavailable("a reader holds on to the log")
     return bool(db.execute("SELECT mark FROM commits").get == mark)
-
-
-def identity(path: Path) -> Identity | None:
-    """Which file is at a path; None when there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

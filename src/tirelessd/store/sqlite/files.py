@@ -1,0 +1,173 @@
+"""The database's files as they lie on the disk: whether they are still those that are written to.
+
+A file that was moved, deleted, replaced or overwritten takes what is committed into it along, and
+SQLite notices none of it. So the paths are looked at before every commit and once more before its
+waiters are answered. `stat` opens nothing; the database's content is read through the descriptor
+that holds its lock, for to close another one would drop SQLite's own locks. The log has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from tirelessd.core.errors import StoreUnavailable
+
+# How many pages, spread over the database, tell its content from any other's.
+_SAMPLES: Final = 16
+_PAGE_BYTES: Final = 4_096
+_LOG_HEADER_BYTES: Final = 32
+_FRAME_BYTES: Final = 24 + _PAGE_BYTES
+# A frame begins with its place, salts of this log, and a checksum over all of the log up to here.
+_FRAME_HEADER_BYTES: Final = 24
+
+
+class LogState(NamedTuple):
+    """How many pages of commits the log holds, and how many of them the database has by now."""
+
+    pages: int
+    copied: int
+
+
+class Found(NamedTuple):
+    """What is at a path: which file, how long, and when it was last written."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    written_at_ns: int
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Which file it is."""
+        return self.device, self.inode
+
+
+def find(path: str) -> Found | None:
+    """What is at a path; None when there is nothing, or nobody can tell."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  (before every commit; a `Path` costs as much again)
+    except OSError:
+        return None
+    return Found(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class DatabaseFiles:
+    """The files of one database, and how its writer left them.
+
+    What SQLite did itself, here or in another process, is no damage: it tells by the state of the
+    log, which `log_state` answers.
+    """
+
+    def __init__(self, path: Path, descriptor: int, log_state: Callable[[], LogState]) -> None:
+        self._path, self._log_path = str(path), f"{path}-wal"
+        self._descriptor = descriptor
+        self._log_state = log_state
+        self._database: Found | None = None
+        self._sample = b""
+        self._log: Found | None = None
+        self._log_descriptor: int | None = None
+        self._left = LogState(0, 0)
+        self._tail = b""
+        self.are_sound = True
+
+    def closed(self) -> None:
+        """The connection is closed, and may have copied the log and deleted it."""
+        self._let_go()
+        if self.are_sound:
+            self._remember_database()
+
+    def _let_go(self) -> None:
+        self._log, self._left, self._tail = None, LogState(0, 0), b""
+        if self._log_descriptor is not None:
+            os.close(self._log_descriptor)
+            self._log_descriptor = None
+
+    def _remember_database(self) -> None:
+        found = find(self._path)
+        if found is not None and (self._database or found).identity == found.identity:
+            self._database, self._sample = found, self._take_sample()
+
+    def opened(self) -> None:
+        """Take the log that SQLite has opened for ours."""
+        self._let_go()
+        self._log_descriptor = os.open(self._log_path, os.O_RDONLY | os.O_CLOEXEC)
+        self._log = find(self._log_path)
+        self.copied()
+
+    def copied(self) -> None:
+        """Take the database as it is now: the writer has copied the log into it."""
+        self._left = self._log_state()
+        self._remember_database()
+        self._tail = self._take_tail()
+
+    def committed(self, pages: int) -> None:
+        """Raise `StoreUnavailable` if a commit went where nobody will find it."""
+        self.are_sound = False
+        _, self._log = self._found()
+        self._left = self._left._replace(pages=pages)
+        self._tail = self._take_tail()
+        self.are_sound = True
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable`, naming the cause, unless the files are as they were left."""
+        # Between two connections another process may have copied the log, and nobody could tell.
+        is_content_known = self._log is not None or not self.are_sound
+        self.are_sound = False
+        database, log = self._found()
+        if database != self._database and is_content_known:
+            self._check_database(database)
+        if self._log is not None and log != self._log:
+            self._check_log(log)
+        self.are_sound = True
+
+    def _found(self) -> tuple[Found, Found | None]:
+        database, log = find(self._path), find(self._log_path)
+        if database is None or (self._database or database).identity != database.identity:
+            raise StoreUnavailable(f"{self._path} was moved, replaced or deleted; put it back")
+        if self._log is not None and (log is None or log.identity != self._log.identity):
+            raise StoreUnavailable(f"{self._log_path} was moved, replaced or deleted; put it back")
+        return database, log
+
+    def _check_database(self, database: Found) -> None:
+        """Somebody wrote to the database: SQLite in another process, or something else."""
+        sample = self._take_sample()
+        if sample != self._sample:
+            state = self._log_state()
+            if not self._has_copied(state):
+                raise StoreUnavailable(
+                    f"{self._path} was overwritten or cut; put its content back, "
+                    "or stop the daemon and restore a backup"
+                )
+            self._left, self._sample = state, sample
+        self._database = database
+
+    def _has_copied(self, state: LogState) -> bool:
+        """Whether another process has copied the log; when it was done it may have begun anew."""
+        return state.copied > self._left.copied or state.pages < self._left.pages
+
+    def _check_log(self, log: Found | None) -> None:
+        """Somebody wrote to the log; our last commit must still stand there, or be copied."""
+        if self._take_tail() != self._tail and self._log_state().pages >= self._left.pages:
+            raise StoreUnavailable(
+                f"{self._log_path} was overwritten or cut; stop the daemon and restore a backup"
+            )
+        self._log = log
+
+    def _take_sample(self) -> bytes:
+        size_bytes = os.fstat(self._descriptor).st_size
+        digest = hashlib.blake2b(size_bytes.to_bytes(8, "big"), digest_size=16)
+        for number in range(_SAMPLES):
+            offset = size_bytes // _PAGE_BYTES * number // _SAMPLES * _PAGE_BYTES
+            digest.update(os.pread(self._descriptor, _PAGE_BYTES, offset))
+        return digest.digest()
+
+    def _take_tail(self) -> bytes:
+        """The header of the last commit's last frame, which vouches for all frames before it."""
+        if self._log_descriptor is None or self._left.pages <= 0:
+            return b""
+        offset = _LOG_HEADER_BYTES + (self._left.pages - 1) * _FRAME_BYTES
+        return os.pread(self._log_descriptor, _FRAME_HEADER_BYTES, offset)
