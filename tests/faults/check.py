@@ -125,7 +125,7 @@ def check_store_counts(books: Books) -> None:
         counted = Counter({state: books.counts[state] for state in ENDED})
         assert +states == +counted, (states, counted)
     at_rest = {
-        state: books.lives[-1].total("queue_items", queue="work", state=state)
+        state: books.lives[-1].total("queue_items", state=state)
         for state in ("ready", "scheduled", "retrying", "running", "dead")
     }
     assert at_rest == {state: books.counts[state] for state in at_rest}, (at_rest, books.counts)

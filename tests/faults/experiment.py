@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -94,6 +95,7 @@ class Experiment:
         self.figures: Figures | None = None
         self.heal_seconds = 0.0
         self.slots = SLOTS
+        self.queues: tuple[str, ...] = ("work",)
 
     @property
     def daemon(self) -> DaemonProcess:
@@ -115,6 +117,7 @@ class Experiment:
         changes = {"pre_drain_seconds": self.scale.pick(0.2, PRE_DRAIN_SECONDS), **changes}
         config = configuration(self.folder, self.upstream.url, **changes)
         self.slots = config["queues"].get("work", {}).get("slots", SLOTS)
+        self.queues = tuple(config["queues"])
         daemon = DaemonProcess(self.folder, config, prefix=prefix, environment=environment)
         self.daemons.append(daemon)
         return daemon
@@ -187,23 +190,36 @@ class Experiment:
             items, counts = await self._all_items(session), await self._counts(session)
         return self._books(items, counts)
 
-    async def _counts(self, session: aiohttp.ClientSession) -> dict[str, int]:
-        async with session.get(self.url("/v1/queues/work")) as response:
-            return dict((await response.json())["counts"])
+    async def _counts(self, session: aiohttp.ClientSession) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for queue in self.queues:
+            async with session.get(self.url(f"/v1/queues/{queue}")) as response:
+                counts.update((await response.json())["counts"])
+        return counts
 
     async def _all_items(self, session: aiohttp.ClientSession) -> dict[str, Mapping[str, Any]]:
+        items: dict[str, Mapping[str, Any]] = {}
+        for queue in self.queues:
+            items |= await self._items_of(session, queue)
+        return items
+
+    async def _items_of(
+        self, session: aiohttp.ClientSession, queue: str
+    ) -> dict[str, Mapping[str, Any]]:
         items: dict[str, Mapping[str, Any]] = {}
         after: str | None = None
         while True:
             params = {"limit": "1000"} | ({"after": after} if after else {})
-            async with session.get(self.url(), params=params) as response:
+            async with session.get(
+                self.url(f"/v1/queues/{queue}/items"), params=params
+            ) as response:
                 page = await response.json()
             items |= {item["id"]: item for item in page["items"]}
             after = page["next_after"]
             if after is None:
                 return items
 
-    def _books(self, items: dict[str, Mapping[str, Any]], counts: dict[str, int]) -> Books:
+    def _books(self, items: dict[str, Mapping[str, Any]], counts: Mapping[str, int]) -> Books:
         ends = [end for daemon in self.daemons for end in daemon.ends]
         return Books(
             self.ledger.entries,
@@ -253,7 +269,7 @@ class Experiment:
         async def is_at_rest() -> bool:
             said = Exposition(await self.watch.ask("/metrics"))
             return all(
-                said.total("queue_items", queue="work", state=state) == books.counts[state]
+                said.total("queue_items", state=state) == books.counts[state]
                 for state in (*UNFINISHED, "dead")
             ) and verdict.has_given_back(self.watch.calm, self.watch.look())
 

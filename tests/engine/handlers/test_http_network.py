@@ -79,15 +79,12 @@ async def test_unknown_host_is_a_connect_failure() -> None:
 
 def test_connection_reset_before_it_came_about_is_no_matter_of_tls() -> None:
     """A reset while connecting is a failed handshake only where there is one."""
+    key = ConnectionKey(
+        "models", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
+    )
+    error = aiohttp.ClientConnectorError(key, ConnectionResetError())
 
-    def key(scheme: str) -> ConnectionKey:
-        is_tls = scheme == "https"
-        return ConnectionKey("models", 80, is_tls, is_tls, None, None, None)
-
-    reasons = [
-        network_failure(aiohttp.ClientConnectorError(key(scheme), ConnectionResetError())).reason
-        for scheme in ("http", "https")
-    ]
+    reasons = [network_failure(error, is_tls=is_tls).reason for is_tls in (False, True)]
 
     assert reasons == [Reason.CONNECT, Reason.TLS]
 
@@ -244,7 +241,9 @@ async def test_stale_kept_alive_connection_costs_one_attempt(ending: str) -> Non
         await handler.attempt(an_item(b"3"), a_context())
 
     assert caught.value.reason == Reason.PROTOCOL
-    assert caught.value.detail == "the upstream closed the kept-alive connection before it answered"
+    assert caught.value.detail.startswith(
+        "the kept-alive connection broke before it was answered: "
+    )
     assert [request.body for request in upstream.requests] == [b"1", b"2", b"3"]
 
 

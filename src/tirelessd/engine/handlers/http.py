@@ -149,7 +149,7 @@ class HttpHandler:
             ) as response:
                 return await self._judge(cast(UpstreamResponse, response), limit_at)
         except aiohttp.ClientError as error:
-            raise network_failure(error) from error
+            raise network_failure(error, is_tls=self._url.scheme == "https") from error
 
     def _request_headers(self, item: Item, context: Context) -> CIMultiDict[str]:
         headers = self._headers.copy()

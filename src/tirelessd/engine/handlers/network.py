@@ -33,14 +33,25 @@ from tirelessd.engine.handlers.upstream import (
 Named = tuple[Reason, str]
 
 
-def network_failure(error: aiohttp.ClientError) -> AttemptError:
+def network_failure(error: aiohttp.ClientError, *, is_tls: bool = False) -> AttemptError:
     """The failure that an error of the HTTP client means; its detail never holds the URL."""
     for kind, name in _KINDS:
         if isinstance(error, kind):
-            reason, detail = name(error)
+            # The error itself cannot tell: aiohttp says `ssl` of plain connections, too.
+            named: Callable[[Any], Named] = (
+                _handshake if is_tls and _is_handshake_ended(error) else name
+            )
+            reason, detail = named(error)
             return AttemptError(reason, detail)
     # No text: what aiohttp says of an error may hold the URL, and a URL may hold a key.
     return AttemptError(Reason.PROTOCOL, f"the HTTP client failed: {type(error).__name__}")
+
+
+def _is_handshake_ended(error: aiohttp.ClientError) -> bool:
+    """Connecting ends refused or unreachable; only a handshake is closed or reset in the middle."""
+    return isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+        error.os_error, ConnectionResetError | ConnectionAbortedError
+    )
 
 
 def _certificate(error: aiohttp.ClientConnectorCertificateError) -> Named:
@@ -59,9 +70,6 @@ def _name_lookup(error: aiohttp.ClientConnectorDNSError) -> Named:
 
 
 def _connecting(error: aiohttp.ClientConnectorError) -> Named:
-    # Connecting ends refused or unreachable; only a handshake is closed or reset in the middle.
-    if error.ssl and isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError):
-        return _handshake(error)
     where = f"{error.host}:{error.port}"
     return Reason.CONNECT, f"cannot connect to {where}: {_system_text(error.os_error)}"
 
@@ -74,8 +82,9 @@ def _silence(_: object) -> Named:
     return Reason.TIMEOUT, "not a byte within read_timeout_seconds"
 
 
-def _stale(_: object) -> Named:
-    return Reason.PROTOCOL, "the upstream closed the kept-alive connection before it answered"
+def _stale(error: StaleConnectionError) -> Named:
+    how = _how(error.__cause__)
+    return Reason.PROTOCOL, f"the kept-alive connection broke before it was answered: {how}"
 
 
 def _unasked(_: object) -> Named:
