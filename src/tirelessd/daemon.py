@@ -51,6 +51,8 @@ SWITCH_INTERVAL_SECONDS: Final = 0.0005
 COLLECT_AFTER_OBJECTS: Final = 20_000
 # What the drain leaves of the pod's grace, which is five seconds more than both drains take.
 CLOSE_SECONDS: Final = 2.5
+# The log, the store's files, both sockets that listen, the loop's own, and some probes at once.
+BASE_DESCRIPTORS: Final = 64
 LISTENER_STOP_SECONDS: Final = 0.5
 # What a second signal leaves the log to write what it has.
 LAST_WORDS_SECONDS: Final = 0.25
@@ -120,7 +122,10 @@ class Daemon:
             self._emit,
             clock,
         )
-        return Listener("api", app, settings.api.host, settings.api.port, limits, self._emit)
+        # Or a crowd of callers would leave the attempts and the probes without a connection.
+        spare = BASE_DESCRIPTORS + sum(queue.slots for queue in settings.queues.values())
+        host, port = settings.api.host, settings.api.port
+        return Listener("api", app, host, port, limits, self._emit, spare)
 
     def _make_ops(self) -> Listener:
         settings = self._settings

@@ -144,3 +144,27 @@ async def test_whatever_was_not_leased_outlives_its_process_unchanged(shelf: She
     assert body is not None
     assert body.content == b"kept"
     assert [pause.queue for pause in await store.pauses()] == ["work"]
+
+
+async def test_forgotten_lease_is_taken_back_by_its_token(shelf: Shelf) -> None:
+    """Of one's own leases only the one that is named changes hands; its attempt stays counted."""
+    await shelf.put(new_item(), new_item())
+    lost, kept = await shelf.take(limit=2)
+
+    known = await shelf.store.leases()
+    [claim] = await shelf.store.reclaim(10, LEASE_SECONDS, [lost.lease])
+
+    assert {lease.token for lease in known} == {lost.lease.token, kept.lease.token}
+    assert (claim.item.id, claim.attempt) == (lost.item.id, 1)
+    assert await shelf.settle(succeed(lost)) == [False]
+    assert await shelf.settle(succeed(kept)) == [True]
+    assert await shelf.settle(lose(claim)) == [True]
+
+
+async def test_settled_lease_is_not_taken_back(shelf: Shelf) -> None:
+    """A lease that was settled between the look and the reclaim is gone for good."""
+    await shelf.put(new_item())
+    claim = await shelf.take_one()
+    await shelf.settle(succeed(claim))
+
+    assert list(await shelf.store.reclaim(10, LEASE_SECONDS, [claim.lease])) == []

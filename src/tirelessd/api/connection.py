@@ -26,11 +26,15 @@ LINGERING_SECONDS: Final = 5.0
 
 
 class Roster:
-    """The open connections of one listener; with `is_leaving` each gives one more answer."""
+    """The open connections of one listener; with `is_leaving` each gives one more answer.
 
-    def __init__(self, limits: Limits, emit: Emit) -> None:
+    `spare_descriptors` are for others: files, the other listener, a connection for each slot.
+    """
+
+    def __init__(self, limits: Limits, emit: Emit, spare_descriptors: int = 0) -> None:
         self.limits = limits
         self.emit = emit
+        self._spare_descriptors = spare_descriptors
         self.is_leaving = False
         self.late_answer = _late_answer(limits)
         self._connections: set[Connection] = set()
@@ -43,12 +47,13 @@ class Roster:
     def join(self, connection: Connection) -> bool:
         """Take a new connection in; False when there are as many as there may be.
 
-        Three quarters of the process's file descriptors are the most, whatever the limits say:
-        the store and the upstreams need some too.
+        Three quarters of the process's file descriptors are the most, whatever the limits say, and
+        as many fewer as others may need; a quarter is what callers get in any case.
         """
         # Asked anew each time: an operator can lower the limit of a running process.
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if len(self._connections) >= min(self.limits.connections, descriptors * 3 // 4):
+        ours = min(descriptors * 3 // 4, descriptors - self._spare_descriptors)
+        if len(self._connections) >= min(self.limits.connections, max(ours, descriptors // 4)):
             return False
         self._connections.add(connection)
         return True

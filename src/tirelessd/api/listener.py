@@ -25,7 +25,8 @@ SETTLE_ROUNDS: Final = 3
 class Listener:
     """Serves one application on one address; started once, stopped once.
 
-    `name` is the section of the settings that it stands for.
+    `name` is the section of the settings that it stands for. `spare_descriptors` of the process's
+    file descriptors are left for others, however many clients come.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Listener:
         port: int,
         limits: Limits,
         emit: Emit,
+        spare_descriptors: int = 0,
     ) -> None:
         self._name = name
         self._host = host
         self._port = port
         self._emit = emit
         self._limits = limits
+        self._spare_descriptors = spare_descriptors
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=HANDLER_SECONDS)
         self._server: asyncio.Server | None = None
         self._roster: Roster | None = None
@@ -62,7 +65,7 @@ class Listener:
     async def start(self) -> None:
         """Listen; raises `StartError` naming the setting when the address cannot be had."""
         await self._runner.setup()
-        self._roster = Roster(self._limits, self._emit)
+        self._roster = Roster(self._limits, self._emit, self._spare_descriptors)
         # Not through aiohttp's own site: it has no way to be given another class of connection.
         try:
             self._server = await asyncio.get_running_loop().create_server(

@@ -34,6 +34,7 @@ from tirelessd.engine.reclaim import Reclaim
 from tirelessd.engine.settler import Settler
 from tirelessd.engine.snapshots import Snapshots, TakenSnapshot
 from tirelessd.engine.supervisor import Supervisor
+from tirelessd.engine.sweep import Sweep
 from tirelessd.engine.upkeep import Upkeep
 from tirelessd.store.base import QueueSnapshot, Store
 
@@ -91,6 +92,10 @@ class Engine:
         self.desk = Desk(
             queues, self._pools, store, self._pauses, self._snapshots, self._capacity, emit
         )
+        self._reclaim = Reclaim(
+            store, self._settler, self._pools, self._retrying_for, self._watch, emit
+        )
+        self.sweep = Sweep(store, self._pools, self._reclaim, self._watch)
         self._upkeep = self._make_upkeep()
 
     def _pool(self, config: QueueConfig) -> Pool:
@@ -115,13 +120,10 @@ class Engine:
         )
 
     def _make_upkeep(self) -> Upkeep:
-        reclaim = Reclaim(
-            self._store, self._settler, self._pools, self._retrying_for, self._watch, self._emit
-        )
         return Upkeep(
             self._queues,
             self._store,
-            reclaim,
+            self._reclaim,
             self._watch,
             self._pauses,
             self._snapshots,
@@ -150,6 +152,7 @@ class Engine:
         for pool in self._pools.values():
             pool.start(self._supervisor)
         self._upkeep.start(self._supervisor)
+        self.sweep.start(self._supervisor)
         self._become("running")
 
     def _tell_unconfigured(self, left: QueueSnapshot) -> None:

@@ -152,14 +152,14 @@ class Pool:
     async def _end_unforeseen(self, attempt: Attempt, error: Exception) -> None:
         """Something raised that no rule foresees: the item is kept, dead, where people find it.
 
-        Nobody would ever take over a lease that a live process has forgotten.
+        A lease of a live process that nobody knows any more is only found by the sweep.
         """
         self._emit(UnexpectedError(f"slot of queue {self.config.name}", error))
         detail = f"a defect of the daemon: {text_of_error(error)}"
         failure = Failure(Reason.HANDLER, detail, is_retriable=False)
         try:
             await self._end(attempt, GiveUpBecause(DeadReason.NOT_RETRIABLE, failure))
-        except Exception as another:  # noqa: BLE001  (told; the lease is taken over at the next start)
+        except Exception as another:  # noqa: BLE001  (told; the sweep takes the lease back)
             self._emit(UnexpectedError(f"slot of queue {self.config.name}", another))
 
     async def _wait_ended(self, attempt: Attempt) -> None:

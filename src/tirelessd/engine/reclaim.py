@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from tirelessd.core.decision import Decision, GiveUpBecause, RetryAfter
 from tirelessd.core.errors import AttemptError
 from tirelessd.core.events import Emit, LeaseReclaimed, UnexpectedError
-from tirelessd.core.item import Claim
+from tirelessd.core.item import Claim, Lease
 from tirelessd.core.outcome import DeadReason, Failure, Reason
 from tirelessd.core.policy import StoredRetrying
 from tirelessd.engine.health import StoreWatch
@@ -18,7 +18,8 @@ from tirelessd.store.base import Store
 
 BATCH_ITEMS: Final = 500
 LEASE_SECONDS: Final = 30.0
-WHAT_HAPPENED: Final = "the lease expired: its process died or lost the store"
+EXPIRED: Final = "the lease expired: its process died or lost the store"
+FORGOTTEN: Final = "a defect of the daemon: its slot lost sight of it"
 
 
 class Reclaim:
@@ -39,32 +40,53 @@ class Reclaim:
         self._retrying_for = retrying_for
         self._watch = watch
         self._emit = emit
+        self._tokens: set[int] = set()
+
+    @property
+    def tokens(self) -> Collection[int]:
+        """The leases whose settlement is being written here."""
+        return self._tokens
 
     async def run(self) -> None:
         """Take over every expired lease there is."""
         while self._watch.is_up:
             claims = await self._store.reclaim(BATCH_ITEMS, LEASE_SECONDS)
             if claims:
-                await self._end_lost(claims)
+                await self._end_lost(claims, EXPIRED)
             if len(claims) < BATCH_ITEMS:
                 return
 
-    async def _end_lost(self, claims: Sequence[Claim]) -> None:
+    async def take_back(self, forgotten: Sequence[Lease]) -> None:
+        """End the attempts behind leases of this process that nobody in it knows any more."""
+        # One call at a time comes with them, so what it finds besides is settled here as well.
+        claims = await self._store.reclaim(BATCH_ITEMS, LEASE_SECONDS, forgotten)
+        if claims:
+            await self._end_lost(claims, FORGOTTEN)
+
+    async def _end_lost(self, claims: Sequence[Claim], why: str) -> None:
         """End these attempts in one commit; from now on the leases are ours to settle."""
-        ended = [(claim, self._decide(claim)) for claim in claims]
+        tokens = {claim.lease.token for claim in claims}
+        self._tokens |= tokens
+        try:
+            await self._settle_lost(claims, why)
+        finally:
+            self._tokens -= tokens
+
+    async def _settle_lost(self, claims: Sequence[Claim], why: str) -> None:
+        ended = [(claim, self._decide(claim, why)) for claim in claims]
         answers = await self._settler.settle_lost(ended, LEASE_SECONDS)
         for (claim, decision), settled in zip(ended, answers, strict=True):
             pool = self._pools.get(claim.item.queue)
             if pool is not None and settled.is_held and isinstance(decision, RetryAfter):
                 pool.expect(decision.seconds, is_recovered=True)
 
-    def _decide(self, claim: Claim) -> Decision:
+    def _decide(self, claim: Claim, why: str) -> Decision:
         self._emit(LeaseReclaimed(claim.item.queue, claim.item.id, claim.attempt))
         # From here on it is an attempt like any other that failed: decide, settle, tell.
-        error = AttemptError(Reason.LEASE_LOST, WHAT_HAPPENED)
+        error = AttemptError(Reason.LEASE_LOST, why)
         try:
             return self._retrying_for(claim.item.queue).decide(error, claim)
         except Exception as defect:  # noqa: BLE001  (any strategy of a user; the others go on)
             self._emit(UnexpectedError(f"retry policy of queue {claim.item.queue}", defect))
-            failure = Failure(Reason.LEASE_LOST, WHAT_HAPPENED)
+            failure = Failure(Reason.LEASE_LOST, why)
             return GiveUpBecause(DeadReason.LEASE_LOST, failure)

@@ -40,14 +40,14 @@ STORE_VERBS: Final = {
     **{verb: verb for verb in ("enqueue", "claim", "renew", "settle", "release", "reclaim")},
     **{verb: verb for verb in ("redrive", "cancel", "purge", "snapshot")},
     **dict.fromkeys(("get", "payload", "result", "list_items", "list_dead"), "read"),
-    **dict.fromkeys(("list", "find_keys", "find_old", "pauses"), "read"),
+    **dict.fromkeys(("list", "leases", "find_keys", "find_old", "pauses"), "read"),
     **dict.fromkeys(("expire", "pause", "resume", "probe"), "other"),
     "delete_dead": "purge",
 }
 STORE_OPERATIONS: Final = tuple(dict.fromkeys(STORE_VERBS.values()))
 
 # The first words of the names of supervised tasks: those that do rounds, and those that go on.
-BACKGROUND_ROUNDS: Final = ("reclaim", "expire", "purge", "snapshot", "probe", "pauses")
+BACKGROUND_ROUNDS: Final = ("reclaim", "sweep", "expire", "purge", "snapshot", "probe", "pauses")
 BACKGROUND_LOOPS: Final = ("slot", "claim", "renew")
 
 

@@ -241,12 +241,19 @@ class Store(ABC):
         """Hand unfinished items back, due as before, attempt un-counted; fenced like settle."""
 
     @abstractmethod
-    async def reclaim(self, limit: int, lease_seconds: float) -> Sequence[Claim]:
+    async def reclaim(
+        self, limit: int, lease_seconds: float, forgotten: Sequence[Lease] = ()
+    ) -> Sequence[Claim]:
         """Take over up to `limit` expired leases of other owners, in one statement.
 
         Still leased, old token, still expired becomes a fresh token; the attempt stays counted. The
-        caller decides (`lease_lost`) and settles. `attempt` is the lost one.
+        caller decides (`lease_lost`) and settles. `attempt` is the lost one. Leases of one's own
+        that nobody knows any more, as `leases` tells, are taken over too, fenced by their tokens.
         """
+
+    @abstractmethod
+    async def leases(self) -> Sequence[Lease]:
+        """Every lease that does not expire by itself while this process lives."""
 
     @abstractmethod
     async def expire(self, limit: int) -> Sequence[Expired]:

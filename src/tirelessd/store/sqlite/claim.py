@@ -65,6 +65,17 @@ SELECT {_COLUMNS}
 FROM items INDEXED BY items_leased {_PAYLOADS}
 WHERE items.state = 'leased' AND items.queue > '' AND items.owner <> :owner LIMIT :limit
 """
+FIND_FORGOTTEN: Final = f"""
+SELECT {_COLUMNS}
+FROM items INDEXED BY items_leased {_PAYLOADS}
+WHERE items.state = 'leased' AND items.queue > ''
+    AND items.token IN (SELECT token.value FROM json_each(:tokens) AS token)
+"""
+_TAKE_BACK: Final = """
+UPDATE items NOT INDEXED SET token = lease.value ->> 1, owner = :owner
+FROM jsonb_each(:leases) AS lease
+WHERE items.row = lease.value ->> 0 AND items.state = 'leased'
+"""
 _TAKE_OVER: Final = """
 UPDATE items NOT INDEXED SET token = lease.value ->> 1, owner = :owner
 FROM jsonb_each(:leases) AS lease
@@ -86,13 +97,14 @@ class ClaimDue(Operation[Claimed]):
 
 
 class Reclaim(Operation[Sequence[Claim]]):
-    """A call to take over leases of a process that is gone."""
+    """A call to take over leases of a process that is gone, or that this one has forgotten."""
 
     verb = "reclaim"
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, forgotten: Sequence[Lease] = ()) -> None:
         super().__init__()
         self.limit = limit
+        self.forgotten = forgotten
         self.rows = limit
 
 
@@ -125,6 +137,10 @@ def reclaim(tx: Transaction, operations: Sequence[Reclaim]) -> None:
     for operation in operations:
         found = tx.run(FIND_ORPHANED, limit=operation.limit)
         operation.outcome = _lease(tx, _TAKE_OVER, found, attempts=0)
+        if operation.forgotten:
+            tokens = as_json(lease.token for lease in operation.forgotten)
+            lost = tx.run(FIND_FORGOTTEN, tokens=tokens)
+            operation.outcome += _lease(tx, _TAKE_BACK, lost, attempts=0)
 
 
 def _claim(tx: Transaction, queue: str, limit: int, recovered: int) -> list[Claim]:

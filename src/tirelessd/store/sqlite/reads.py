@@ -14,6 +14,7 @@ from tirelessd.core.item import (
     AttemptRecord,
     Body,
     ItemRecord,
+    Lease,
     Page,
     Selection,
     ShownState,
@@ -84,6 +85,11 @@ LIST_DEAD: Final = f"""
 SELECT row, finished_at, id FROM items INDEXED BY items_dead
 WHERE state = 'dead' AND (finished_at, id) > (:died_at, :id) {_DEAD_FILTER}
 ORDER BY finished_at, id LIMIT :limit
+"""
+
+_LEASES: Final = """
+SELECT id, queue, row, token FROM items INDEXED BY items_leased
+WHERE state = 'leased' AND queue > ''
 """
 
 
@@ -239,3 +245,8 @@ def _body(found: Sequence[Any]) -> Body | None:
 def encode(cursor: Listed | ListedDead) -> str:
     """The text for a page's `next_after`."""
     return urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
+
+
+def leases(db: apsw.Connection) -> Sequence[Lease]:
+    """Every lease; there are never many more than slots."""
+    return [Lease(*columns) for columns in rows(db, _LEASES)]

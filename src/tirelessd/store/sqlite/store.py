@@ -165,9 +165,15 @@ class SqliteStore(Store):
         """Hand unfinished items back."""
         return await self._write(Release(leases)) if leases else ()
 
-    async def reclaim(self, limit: int, lease_seconds: float) -> Sequence[Claim]:
+    async def reclaim(
+        self, limit: int, lease_seconds: float, forgotten: Sequence[Lease] = ()
+    ) -> Sequence[Claim]:
         """Take over what another start of the process left leased, however recently."""
-        return await self._write(Reclaim(limit))
+        return await self._write(Reclaim(limit, forgotten))
+
+    async def leases(self) -> Sequence[Lease]:
+        """Every lease there is."""
+        return await self._read("leases", reads.leases)
 
     async def expire(self, limit: int) -> Sequence[Expired]:
         """End overdue items, the longest overdue first."""
