@@ -17,7 +17,9 @@ BAR: Final = 22
 BAR_STEP: Final = 34
 CURVES_HEIGHT: Final = 260
 LEGEND: Final = 190
-COLOURS: Final = ("#1b6ca8", "#d1495b", "#3a7d44", "#7fb2d9", "#e8a0a9", "#93c39b")
+# In pairs, dark and light: curves come as a claim and a settle of each kind.
+COLOURS: Final = ("#1b6ca8", "#7fb2d9", "#d1495b", "#e8a0a9", "#3a7d44", "#93c39b")
+TICK: Final = "#d1495b"
 INK: Final = "#24292f"
 PALE: Final = "#d8dee4"
 
@@ -67,7 +69,7 @@ def _bars(rows: Sequence[Row]) -> Iterator[str]:
         yield _rectangle(left, top + 5, room * row.value / most, BAR - 10, COLOURS[0])
         if (least := _least_rate(row)) is not None:
             at = left + room * least / most
-            yield _line(at, top - 3, at, top + BAR + 3, COLOURS[1])
+            yield _line(at, top - 3, at, top + BAR + 3, TICK)
         yield _text(left + 6 + room, top + 15, in_words(row.value, row.unit), size=12)
 
 

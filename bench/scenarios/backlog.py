@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,7 @@ SIZES: Final = (1_000, 10_000, 100_000, 1_000_000)
 CLAIMED: Final = 64
 TURNS: Final = 50
 SLICE: Final = 1_000
+MEBIBYTE: Final = 2**20
 LEASE_SECONDS: Final = 30.0
 DAY_SECONDS: Final = 86_400.0
 # How long a daemon works beside a backlog before its memory is read.
@@ -85,13 +86,12 @@ async def run_backlog(run: Run) -> Found:
     for kind in KINDS:
         costs = {size: Costs() for size in SIZES if size <= run.largest}
         await _measure_stores(run, kind, costs)
+        for size in {min(costs), max(costs)}:
+            await _measure_start(run, kind, size, costs[size])
         for size, cost in costs.items():
-            await _measure_start(run, kind, size, cost)
             shutil.rmtree(_folder(run, kind, size))
-            run.say(
-                f"  {kind} {size:,}: claim {median(cost.claims):.1f} µs,"
-                f" settle {median(cost.settles):.1f} µs, start {cost.start_seconds:.2f} s"
-            )
+            claim, settle = median(cost.claims), median(cost.settles)
+            run.say(f"  {kind} {size:,}: claim {claim:.1f} µs, settle {settle:.1f} µs")
         rows += _rows(kind, costs)
         curves += _curves(kind, costs)
     return Found(tuple(rows), tuple(curves))
@@ -152,27 +152,37 @@ def _rows(kind: Kind, costs: Mapping[int, Costs]) -> list[Row]:
     """The largest backlog, its claims and settles beside those of the smallest."""
     least, most = min(costs), max(costs)
     small, large = costs[least], costs[most]
-    where = f"with {most:,} {kind}"
     flat = Target(most=1.3, is_ratio=True)
 
-    def row(what: str, unit: Unit, figure: float, target: Target) -> Row:
-        return Row(scenario="backlog", what=what, unit=unit, rounds=(figure,), target=target)
-
-    def flat_row(verb: str, figures: list[float], beside: list[float]) -> Row:
+    def row(
+        what: str, unit: Unit, figures: Sequence[float], beside: Sequence[float], target: Target
+    ) -> Row:
         return Row(
             scenario="backlog",
-            what=f"{verb} an item {where}, beside {least:,}",
-            unit="µs",
+            what=f"{what} with {most:,} {kind}, beside {least:,}",
+            unit=unit,
             rounds=tuple(figures),
             bare_rounds=tuple(beside),
-            target=flat,
+            target=target,
         )
 
     return [
-        flat_row("claim", large.claims, small.claims),
-        flat_row("settle", large.settles, small.settles),
-        row(f"start until ready {where}", "s", large.start_seconds, Target(most=2.0)),
-        row(f"peak memory {where}", "MiB", large.peak_bytes / 2**20, Target(most=150.0)),
+        row("claim an item", "µs", large.claims, small.claims, flat),
+        row("settle an item", "µs", large.settles, small.settles, flat),
+        row(
+            "start until ready",
+            "s",
+            [large.start_seconds],
+            [small.start_seconds],
+            Target(most=2.0),
+        ),
+        row(
+            "peak memory",
+            "MiB",
+            [large.peak_bytes / MEBIBYTE],
+            [small.peak_bytes / MEBIBYTE],
+            Target(most=150.0),
+        ),
     ]
 
 
