@@ -38,9 +38,13 @@ pytest: test-setup ## the tests alone
 	$(BIN)/pytest $(ARGS)
 
 .PHONY: faults
-faults: test-setup ## the fault experiments in their long form; ROWS=P1,S3 picks rows, FRESH=1 repeats green ones
-	FAULTS=long FAULTS_ROWS=$(ROWS) FAULTS_FRESH=$(FRESH) $(BIN)/pytest tests/faults $(ARGS)
-	$(BIN)/python -m tests.faults.report
+faults: test-setup ## the fault experiments; ROWS=P1,S3 picks rows, FRESH=1 repeats green ones
+	FAULTS=long FAULTS_ROWS=$(ROWS) FAULTS_FRESH=$(FRESH) sh scripts/faults.sh $(ARGS)
+
+.PHONY: soak
+soak: test-setup ## half an hour of load, then twenty seeds of faults at once; MINUTES= SECONDS= SEEDS= shorten
+	FAULTS=soak FAULTS_ROWS=$(ROWS) FAULTS_FRESH=$(FRESH) FAULTS_MINUTES=$(MINUTES) \
+		FAULTS_SECONDS=$(SECONDS) FAULTS_SEEDS=$(SEEDS) sh scripts/faults.sh $(ARGS)
 
 .PHONY: lint
 lint: test-setup ## ruff's rules and format

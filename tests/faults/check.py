@@ -50,7 +50,8 @@ def check_ends_are_true(books: Books) -> None:
     sent = books.successes
     unearned = [key for key, state in states.items() if state == "succeeded" and not sent[key]]
     none_of(unearned, "items succeeded without any 2xx of the upstream")
-    ignored = [key for key, state in states.items() if state == "dead" and sent[key]]
+    arrived = books.arrivals
+    ignored = [key for key, state in states.items() if state == "dead" and arrived[key]]
     if not books.kills:
         none_of(ignored, "items are dead although the upstream answered 2xx")
 
@@ -137,6 +138,8 @@ def check_item_counters(books: Books) -> None:
     states = Counter(row.state for row in books.rows.values())
     gone = sum(books.total("items_completed_total", outcome=end) for end in ENDED) - states.total()
     purged = max(0.0, gone) if books.is_purging else 0.0
+    doubtful = len(books.of("ambiguous"))
+    near(books, "promises", len(books.acked), books.total("items_accepted_total"), doubtful)
     near(books, "accepted", states.total() + purged, books.total("items_accepted_total"))
     if not books.is_purging:
         for outcome in ENDED:

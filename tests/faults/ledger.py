@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 import msgspec
+
+PROBLEM_TYPE = "application/problem+json"
 
 Fate = Literal["acked", "refused", "ambiguous"]
 
@@ -98,6 +101,43 @@ class Ledger:
         await self.write(entry)
         return entry
 
+    async def submit_batch(
+        self, session: aiohttp.ClientSession, url: str, words: Sequence[str]
+    ) -> list[Entry]:
+        """POST several items in one batch; each line has an entry, all are flushed together."""
+        texts = {key: f"{word}:{key}:" for word in words if (key := self.new_key())}
+        lines = [
+            msgspec.json.encode({"payload": text, "idempotency_key": key})
+            for key, text in texts.items()
+        ]
+        headers = {"Content-Type": "application/x-ndjson"}
+        sent_at = asyncio.get_running_loop().time()
+        results: dict[int, dict[str, Any]] = {}
+        known: dict[str, Any] = {"fate": "ambiguous", "status": 0}
+        try:
+            async with session.post(url, data=b"\n".join(lines), headers=headers) as response:
+                body = await response.read()
+                known = judged(response, body)
+                results = {each["line"]: each for each in known["answer"].get("results", [])}
+        except aiohttp.ClientConnectorError:
+            known = {"fate": "refused", "status": 0}
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            known["why"] = repr(error)
+        seconds = asyncio.get_running_loop().time() - sent_at
+        entries = [
+            Entry(
+                key,
+                word=text.partition(":")[0],
+                digest=hashlib.sha256(msgspec.json.encode(text)).hexdigest(),
+                sent_at=sent_at,
+                seconds=seconds,
+                **line_fate(known, results.get(number)),
+            )
+            for number, (key, text) in enumerate(texts.items(), start=1)
+        ]
+        await asyncio.gather(*map(self.write, entries))
+        return entries
+
     async def write(self, entry: Entry) -> None:
         """Keep an entry; it counts from when the disk has it."""
         self._unwritten.append(entry)
@@ -119,6 +159,24 @@ class Ledger:
     def of(self, fate: Fate) -> list[Entry]:
         """The entries of a fate."""
         return [entry for entry in self.entries if entry.fate == fate]
+
+
+def line_fate(known: dict[str, Any], result: dict[str, Any] | None) -> dict[str, Any]:
+    """What became of one line of a batch, or of the batch when the line has no answer."""
+    if result is None:
+        return known
+    if "id" in result:
+        return {"fate": "acked", "status": 202, "item_id": result["id"]}
+    problem = result["problem"]
+    is_known = problem["status"] < 500 or problem.get("accepted") is False
+    content_type, retry_after = known["content_type"], known["retry_after"] or "in the answer"
+    return {
+        "fate": "refused" if is_known else "ambiguous",
+        "status": problem["status"],
+        "answer": problem,
+        "content_type": PROBLEM_TYPE if known["status"] == 202 else content_type,
+        "retry_after": retry_after,
+    }
 
 
 def judged(response: aiohttp.ClientResponse, body: bytes) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -34,11 +35,12 @@ class Trouble:
 class Proxy:
     """Listens on loopback and passes on to a port of it; what is set holds for bytes from then on.
 
-    `is_refusing` closes the listener's new connections at once, with RST.
+    `target_port` may be asked anew for each connection, as a restarted daemon has another one.
+    `is_refusing` closes new connections at once, with RST.
     """
 
-    def __init__(self, target_port: int) -> None:
-        self.target_port = target_port
+    def __init__(self, target_port: int | Callable[[], int]) -> None:
+        self._target_port = target_port
         self.to_server, self.to_client = Trouble(), Trouble()
         self.is_refusing = False
         self.connections = 0
@@ -99,7 +101,8 @@ class Proxy:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        there, away = await asyncio.open_connection("127.0.0.1", self.target_port)
+        port = self._target_port if isinstance(self._target_port, int) else self._target_port()
+        there, away = await asyncio.open_connection("127.0.0.1", port)
         self._ways[task].append(away)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pass_on(reader, away, writer, is_to_server=True))

@@ -15,13 +15,15 @@ from aiohttp import web
 from tests.waiting import a_moment
 
 SLOW_SECONDS = 1.0
+ON_ITS_WAY_SECONDS = 0.5
 
 
 @dataclass
 class Hit:
     """One request. Instants are those of the event loop's clock.
 
-    `status` is 0 until the whole answer was sent while the daemon was still there to read it.
+    `status` is 0 until the whole answer was sent while the daemon was still there to read it. With
+    trouble on the way, a hit is doubtful: nobody here can say whether its answer arrived.
     """
 
     key: str
@@ -33,10 +35,15 @@ class Hit:
     ended_at: float = float("inf")
     headers: Mapping[str, str] = field(default_factory=dict)
     digest: str = ""
+    is_doubtful: bool = False
 
     def is_success(self, within_seconds: float = float("inf")) -> bool:
-        """Whether a 2xx reached the daemon complete, and no later than so long after the start."""
+        """Whether a 2xx was sent complete, and no later than so long after the start."""
         return 200 <= self.status < 300 and self.ended_at - self.started_at < within_seconds
+
+    def has_arrived(self, within_seconds: float) -> bool:
+        """Whether a 2xx reached the daemon complete and in time, for all that is known here."""
+        return self.is_success(within_seconds) and not self.is_doubtful
 
 
 Script = Callable[[Hit], Awaitable[web.Response]]
@@ -56,6 +63,8 @@ class Upstream:
     let_go: asyncio.Event = field(default_factory=asyncio.Event)
     hanging: int = 0
     outage_status: int = 0
+    doubts: int = field(default=0, init=False)
+    keeps_headers: bool = True
     script: dict[str, Script] = field(default_factory=dict)
     url: str = ""
     port: int = 0
@@ -89,10 +98,22 @@ class Upstream:
         """Refuse connections and drop those that are open."""
         await self._runner.cleanup()
 
+    def begin_doubt(self) -> None:
+        """From now on nobody knows what arrives; what was sent just before may be on its way."""
+        self.doubts += 1
+        soon = asyncio.get_running_loop().time() - ON_ITS_WAY_SECONDS
+        for hit in self.hits:
+            hit.is_doubtful = hit.is_doubtful or hit.ended_at > soon
+
+    def end_doubt(self) -> None:
+        """What arrives is known again."""
+        self.doubts -= 1
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         now = asyncio.get_running_loop().time
         hit = Hit("", request.headers.get("Tirelessd-Item-Id", ""), 0, started_at=now())
-        hit.headers = dict(request.headers)
+        hit.headers = dict(request.headers) if self.keeps_headers else {}
+        hit.is_doubtful = self.doubts > 0
         hit.attempt = int(request.headers.get("Tirelessd-Attempt", "0"))
         self.hits.append(hit)
         try:
@@ -106,6 +127,7 @@ class Upstream:
             return web.Response(status=499)
         finally:
             hit.ended_at = now()
+            hit.is_doubtful = hit.is_doubtful or self.doubts > 0
         if request.transport is not None and not request.transport.is_closing():
             hit.status = response.status
         return response
@@ -136,6 +158,7 @@ class Upstream:
 
 def words_of(payload: bytes) -> tuple[str, str]:
     """The word and the key of a payload; empty where it has none."""
-    word, _, rest = payload.partition(b":")
+    # A batch's payloads are JSON, so their texts begin with a quotation mark.
+    word, _, rest = payload.removeprefix(b'"').partition(b":")
     key, _, _ = rest.partition(b":")
     return word.decode(errors="replace"), key.decode(errors="replace")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ SAMPLE_SECONDS = 0.5
 # Once a process has been told to end, its last numbers are worth more than quiet.
 ENDING_SCRAPE_SECONDS = 0.02
 TICK_SECONDS = 0.05
+# Gauges of which the highest value is kept.
+GAUGES = ("store_wal_bytes",)
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 MIB = 1 << 20
@@ -83,6 +86,7 @@ class Watch:
         self.probes: list[Probe] = []
         self.lives: dict[int, Scrape] = {}
         self.calm: Sample | None = None
+        self._most: dict[str, float] = {}
         self._late_seconds = 0.0
 
     async def __aenter__(self) -> Self:
@@ -160,8 +164,19 @@ class Watch:
         known = self.lives.get(said.pid)
         if path == "/metrics" and status == 200 and (known is None or known.at <= said.at):
             self.lives[said.pid] = said
+            self._note_gauges(said.text)
         if path == "/readyz" and status == 200 and self.calm is None:
             self.calm = self.look()
+
+    def _note_gauges(self, text: str) -> None:
+        for name in GAUGES:
+            found = re.search(rf"^tirelessd_{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+            value = float(found[1]) if found else 0.0
+            self._most[name] = max(value, self._most.get(name, 0.0))
+
+    def most(self, name: str) -> float:
+        """The highest value of a gauge that any scrape has shown; see `GAUGES`."""
+        return self._most[name]
 
     def seen(self, path: str, since: float = 0.0) -> list[Probe]:
         """The answers to one path, those asked since an instant."""
