@@ -63,22 +63,29 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the line of an experiment that has run in another form than the short one."""
     outcome = yield
-    if FORM != "short" and row_of(item) and outcome.when == "call" and not outcome.skipped:
-        experiment = item.stash.get(EXPERIMENT, None)
-        commit, tree = report.revision()
-        line = report.Line(
-            row=row_of(item),
-            test=item.nodeid,
-            form=FORM,
-            seed=experiment.seed if experiment else 0,
-            commit=commit,
-            tree=tree,
-            is_green=outcome.passed,
-            seconds=round(outcome.duration, 1),
-            figures=experiment.figures if experiment else None,
-        )
-        report.add(line)
+    is_over = outcome.when == "call" or (outcome.when == "setup" and not outcome.passed)
+    if FORM != "short" and row_of(item) and is_over:
+        report.add(line_of(item, outcome))
     return outcome
+
+
+def line_of(item: pytest.Item, outcome: pytest.TestReport) -> report.Line:
+    """What a run came to."""
+    experiment = item.stash.get(EXPERIMENT, None)
+    commit, tree = report.revision()
+    verdicts: dict[str, report.Verdict] = {"passed": "green", "skipped": "skipped"}
+    return report.Line(
+        row=row_of(item),
+        test=item.nodeid,
+        form=FORM,
+        seed=experiment.seed if experiment else 0,
+        commit=commit,
+        tree=tree,
+        verdict=verdicts.get(outcome.outcome, "red"),
+        seconds=round(outcome.duration, 1),
+        why=str(outcome.longrepr[2]) if isinstance(outcome.longrepr, tuple) else "",
+        figures=experiment.figures if experiment else None,
+    )
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ PRE_DRAIN_SECONDS = 2.0
 DRAIN_SECONDS = 10.0
 ATTEMPT_SECONDS = 2.0
 # Short, so that connections to the upstream are soon no longer among what is to be given back.
-KEEPALIVE_SECONDS = 1.0
+KEEPALIVE_SECONDS = 0.4
 SETTLE_SECONDS = 60.0
 REST_SECONDS = 30.0
 NOBODY = "http://127.0.0.1:9"
@@ -267,11 +267,13 @@ class Experiment:
         """Wait until the gauges have caught up and idle connections are gone, bounded."""
 
         async def is_at_rest() -> bool:
+            if not verdict.has_given_back(self.watch.calm, self.watch.look()):
+                return False
             said = Exposition(await self.watch.ask("/metrics"))
             return all(
                 said.total("queue_items", state=state) == books.counts[state]
                 for state in (*UNFINISHED, "dead")
-            ) and verdict.has_given_back(self.watch.calm, self.watch.look())
+            )
 
         # What never comes to rest is for the checks to tell, item by item.
         with suppress(TimeoutError):

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -15,6 +17,9 @@ ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "build" / "faults" / "report.jsonl"
 PAGE = ROOT / "docs" / "operations.md"
 BEGIN, END = "<!-- experiments: begin -->", "<!-- experiments: end -->"
+
+
+Verdict = Literal["green", "red", "skipped"]
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -32,7 +37,8 @@ class Figures(msgspec.Struct, frozen=True):
 class Line(msgspec.Struct, frozen=True):
     """One run of one test of a row.
 
-    `tree` names the code it ran on; it is empty when there were uncommitted changes.
+    `tree` names the code it ran on; it is empty when there were uncommitted changes. `why` tells
+    for what reason a row was skipped.
     """
 
     row: str
@@ -41,8 +47,9 @@ class Line(msgspec.Struct, frozen=True):
     seed: int
     commit: str
     tree: str
-    is_green: bool
+    verdict: Verdict
     seconds: float
+    why: str = ""
     figures: Figures | None = None
 
 
@@ -77,9 +84,8 @@ def add(line: Line) -> None:
 def green_before() -> set[tuple[str, str]]:
     """The tests, each with its form, that were green on the code as it stands."""
     _, tree = revision()
-    return {
-        (line.test, line.form) for line in read() if line.is_green and tree and line.tree == tree
-    }
+    green = [line for line in read() if line.verdict == "green" and line.tree]
+    return {(line.test, line.form) for line in green if line.tree == tree}
 
 
 def table(lines: list[Line]) -> str:
@@ -95,15 +101,16 @@ def table(lines: list[Line]) -> str:
 
 def by_row(pair: tuple[str, Line]) -> tuple[str, int, str]:
     """Rows in the order of the plan: by letter, then by number."""
-    row = pair[1].row
-    return row[:1], int(row[1:] or 0), pair[0]
+    number = re.search(r"\d+", pair[1].row)
+    return pair[1].row[:1], int(number[0]) if number else 0, pair[0]
 
 
 def table_row(line: Line) -> str:
     """One line of the table."""
-    figures = ["-"] * 7 if line.figures is None else map(str, msgspec.structs.astuple(line.figures))
+    numbers = None if line.figures is None else msgspec.structs.astuple(line.figures)
+    figures = ["-"] * len(Figures.__struct_fields__) if numbers is None else map(str, numbers)
     name = line.test.rpartition("::")[2].removeprefix("test_").replace("_", " ")
-    verdict = "green" if line.is_green else "**red**"
+    verdict = {"green": "green", "red": "**red**", "skipped": f"skipped: {line.why}"}[line.verdict]
     cells = [line.row, name, str(line.seed), *figures, line.commit, verdict]
     return "| " + " | ".join(cells) + " |\n"
 

@@ -17,7 +17,7 @@ WORDS = {"ok": 8, "flaky": 1, "bad": 1}
 async def test_killed_daemon_keeps_every_promise(experiment: Experiment, scale: Scale) -> None:
     """After kills at random moments every acknowledged item ends once, and no other appears."""
     await experiment.start()
-    kills = scale.pick(3, 20)
+    kills = scale.pick(2, 20)
     longest = scale.pick(1.0, 8.0)
     starts = []
 

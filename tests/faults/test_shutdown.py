@@ -76,7 +76,13 @@ async def test_sigterm_with_hanging_attempts_releases_them(
 
 
 @pytest.mark.row("P4")
-@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(signal.SIGINT, id="SIGINT"),
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.long),
+    ],
+)
 async def test_second_signal_exits_at_once(experiment: Experiment, first: signal.Signals) -> None:
     """The second signal ends the daemon, with its own number in the code."""
     daemon = await experiment.start(drain_seconds=60.0, queue=PATIENT)
