@@ -17,7 +17,7 @@ import aiohttp
 from tests.exposition import Exposition
 from tests.faults import verdict
 from tests.faults.books import Books, copied_rows
-from tests.faults.check import in_order
+from tests.faults.check import ENDED, in_order
 from tests.faults.ledger import Ledger
 from tests.faults.load import CONNECTIONS, Load, Wish, Words
 from tests.faults.process import DaemonProcess
@@ -184,7 +184,12 @@ class Experiment:
 
             async def is_settled() -> bool:
                 counts = await self._counts(session)
-                return not sum(counts[state] for state in UNFINISHED)
+                if sum(counts[state] for state in UNFINISHED):
+                    return False
+                # The counts may be a moment old, and items have come or ended since.
+                items = await self._all_items(session)
+                states = Counter(item["state"] for item in items.values())
+                return states == +Counter({state: counts[state] for state in ENDED})
 
             await wait_until(is_settled, SETTLE_SECONDS)
             items, counts = await self._all_items(session), await self._counts(session)

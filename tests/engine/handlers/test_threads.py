@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import wait_until
 from tirelessd.engine.handlers.threads import DaemonThreads
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who")
@@ -213,3 +214,24 @@ async def test_call_that_outlives_its_loop_ends_quietly() -> None:
 
     assert not thread.is_alive()
     assert complaints == []
+
+
+async def test_idle_thread_ends_and_another_takes_its_place() -> None:
+    """A thread without work ends after its time, and the next call finds one all the same."""
+    before = set(threading.enumerate())
+    threads = DaemonThreads("brief", 2, idle_seconds=0.01)
+
+    def started() -> set[threading.Thread]:
+        return set(threading.enumerate()) - before
+
+    for number in range(3):
+        assert await threads.run(lambda value=number: value) == number
+
+        async def is_over() -> bool:
+            return not started()
+
+        await wait_until(is_over, 5)
+    answers = await asyncio.gather(*(threads.run(lambda: 7) for _ in range(100)))
+    threads.close()
+
+    assert answers == [7] * 100

@@ -22,6 +22,8 @@ RENEWAL_WAIT_SECONDS: Final = 0.5
 # A lookup that takes longer is left to itself; the system ends it after half a minute at most.
 LOOKUP_SECONDS: Final = 5.0
 LOOKUPS_AT_ONCE: Final = 4
+# Longer than between two renewals, so that a busy name keeps its thread.
+IDLE_THREAD_SECONDS: Final = 10.0
 _NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 _Name = tuple[str, int, socket.AddressFamily]
@@ -43,7 +45,7 @@ class ThreadResolver(AbstractResolver):
 
     def __init__(self, clock: Clock) -> None:
         self._now = clock.monotonic
-        self._threads = DaemonThreads("tirelessd dns", LOOKUPS_AT_ONCE)
+        self._threads = DaemonThreads("tirelessd dns", LOOKUPS_AT_ONCE, IDLE_THREAD_SECONDS)
         self._answers: dict[_Name, _Answer] = {}
         self._lookups: dict[_Name, tuple[_Lookup, float]] = {}
 

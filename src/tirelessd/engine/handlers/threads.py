@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import functools
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -19,14 +19,17 @@ _Call = Callable[[], None]
 class DaemonThreads:
     """At most `size` threads, started as they are needed and kept for reuse.
 
+    One that has had nothing to do for `idle_seconds` ends; None keeps them all.
+
     `concurrent.futures` waits for its threads when the interpreter ends, so that one call that
     never returns would keep the process alive; these are abandoned instead. All methods belong to
     the event loop's thread.
     """
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, idle_seconds: float | None = None) -> None:
         self._name: Final = name
         self._size: Final = size
+        self._idle_seconds: Final = idle_seconds
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._threads = 0
         self._unfinished = 0
@@ -57,7 +60,18 @@ class DaemonThreads:
     def _start_thread(self) -> None:
         self._threads += 1
         name = f"{self._name} {self._threads}"
-        Thread(target=_work, args=(self._calls,), name=name, daemon=True).start()
+        loop = asyncio.get_running_loop()
+        retire = functools.partial(_tell, loop, self._retire)
+        work = (self._calls, self._idle_seconds, retire)
+        Thread(target=_work, args=work, name=name, daemon=True).start()
+
+    def _retire(self) -> None:
+        """An idle thread has ended; a call that came meanwhile may have counted on it."""
+        if self._threads == 0:
+            return  # closed
+        self._threads -= 1
+        if self._threads < min(self._unfinished, self._size):
+            self._start_thread()
 
     def _deliver(self, future: asyncio.Future[T], ending: _Ending) -> None:
         self._unfinished -= 1
@@ -94,8 +108,17 @@ class _Ending:
         return True
 
 
-def _work(calls: SimpleQueue[_Call | None]) -> None:
-    while (call := calls.get()) is not None:
+def _work(
+    calls: SimpleQueue[_Call | None], idle_seconds: float | None, retire: Callable[[], None]
+) -> None:
+    while True:
+        try:
+            call = calls.get(timeout=idle_seconds)
+        except Empty:
+            retire()
+            return
+        if call is None:
+            return
         call()
         del call  # or it would keep its arguments alive until the next one comes
 
@@ -107,9 +130,13 @@ def _run(
 ) -> None:
     with _Ending() as ending:
         ending.value = call()
-    loop = future.get_loop()
+    _tell(future.get_loop(), deliver, future, ending)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, listener: Callable[..., None], *words: Any) -> None:
+    """Call the listener in the loop's thread."""
     try:
-        loop.call_soon_threadsafe(deliver, future, ending)
+        loop.call_soon_threadsafe(listener, *words)
     except RuntimeError:
         if not loop.is_closed():  # a closed loop has nobody left who waits
             raise
