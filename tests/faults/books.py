@@ -19,7 +19,7 @@ from tests.faults.watch import Probe, Sample
 
 # How much of a payload is read to find its key.
 HEAD_BYTES = 256
-# The upstream sees an attempt begin later than the daemon does.
+# An answer that was sent this shortly before its attempt's end need not have been in time.
 MARGIN_SECONDS = 0.25
 
 _ROWS = """
@@ -27,17 +27,25 @@ SELECT items.id, items.state, items.attempts, items.generation,
     substr(payloads.content, 1, :head)
 FROM items LEFT JOIN payloads USING (row)
 """
+_TIMEOUTS = """
+SELECT items.id, failures.attempt, failures.started_at
+FROM failures JOIN items USING (row) WHERE failures.reason = 'timeout'
+"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """An item as it lies in the file once no daemon runs."""
+    """An item as it lies in the file once no daemon runs.
+
+    `timed_out` has the starts of attempts that timed out, by their numbers, in epoch seconds.
+    """
 
     item_id: str
     key: str
     state: str
     attempts: int
     generation: int
+    timed_out: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Books:
     `items` are those of the API by their ids, `counts` the queue's items per shown state, `rows`
     those of the file. `lives` has the last scrape of each process, in order; `commit_items` bounds
     what one commit may hold at this load. `is_purging`: ended items may have been deleted by their
-    age.
+    age. `epoch` is what the event loop's clock is behind the wall's.
     """
 
     entries: Sequence[Entry]
@@ -61,6 +69,7 @@ class Books:
     slots: int = 32
     commit_items: int = 16
     attempt_seconds: float = 2.0
+    epoch: float = 0.0
     is_purging: bool = False
     probes: Sequence[Probe] = ()
     samples: Sequence[Sample] = ()
@@ -94,11 +103,23 @@ class Books:
         """How often each key was answered 2xx, complete."""
         return Counter(hit.key for hit in self.hits if hit.is_success())
 
+    def has_arrived(self, hit: Hit) -> bool:
+        """Whether a 2xx reached the daemon complete and in time, for all that can be known.
+
+        Of an attempt that timed out the daemon alone knows when it began: a connection can take
+        long to be made. Its own word for the end is not taken, only its word for the beginning.
+        """
+        row = (self.rows or {}).get(hit.item_id)
+        began_at = hit.started_at
+        if row is not None and hit.attempt in row.timed_out:
+            began_at = row.timed_out[hit.attempt] - self.epoch
+        in_time = hit.ended_at - began_at < self.attempt_seconds - MARGIN_SECONDS
+        return hit.is_success() and not hit.is_doubtful and in_time
+
     @property
     def arrivals(self) -> Counter[str]:
-        """The same, without those of which nobody knows whether they arrived in time."""
-        within = self.attempt_seconds - MARGIN_SECONDS
-        return Counter(hit.key for hit in self.hits if hit.has_arrived(within))
+        """How often each key was answered 2xx, complete and in time."""
+        return Counter(hit.key for hit in self.hits if self.has_arrived(hit))
 
     @property
     def lost(self) -> list[str]:
@@ -112,7 +133,7 @@ class Books:
         """When the keys that were delivered more than once were so, complete and in time."""
         ended: dict[str, list[float]] = {}
         for hit in self.hits:
-            if hit.has_arrived(self.attempt_seconds - MARGIN_SECONDS):
+            if self.has_arrived(hit):
                 ended.setdefault(hit.key, []).append(hit.ended_at)
         return {key: sorted(instants) for key, instants in ended.items() if len(instants) > 1}
 
@@ -146,8 +167,18 @@ def copied_rows(database: Path, folder: Path) -> dict[str, Row]:
         damage = db.execute("PRAGMA integrity_check").get
         assert damage == "ok", f"{database.name} is damaged: {damage}"
         found: list[tuple[Any, ...]] = db.execute(_ROWS, {"head": HEAD_BYTES}).fetchall()
+        timed_out: dict[str, dict[int, float]] = {}
+        for item_id, attempt, started_at in db.execute(_TIMEOUTS):
+            timed_out.setdefault(str(item_id), {})[int(attempt or 0)] = float(started_at or 0.0)
     db.close()
     return {
-        item_id: Row(item_id, words_of(head or b"")[1], state, attempts, generation)
+        item_id: Row(
+            item_id,
+            words_of(head or b"")[1],
+            state,
+            attempts,
+            generation,
+            timed_out.get(item_id, {}),
+        )
         for item_id, state, attempts, generation, head in found
     }

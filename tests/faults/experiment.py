@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -234,6 +235,7 @@ class Experiment:
             ends=ends,
             kills=len([end for end in ends if end.is_crash]),
             slots=self.slots,
+            epoch=time.time() - asyncio.get_running_loop().time(),
             probes=self.watch.probes,
             samples=self.watch.samples,
             calm=self.watch.calm,

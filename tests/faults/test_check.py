@@ -165,7 +165,7 @@ def crashed(books: Books, at: float = 3.0) -> Books:
     return replace(books, ends=ends, kills=1)
 
 
-TWICE = also("hits", hit("ok", 200, 6.0))
+TWICE = also("hits", hit("ok", 200, 6.0, 2))
 MANY_LINES = [{"ts": "2026-01-01T00:00:01Z", "event": "attempt.failed"}] * 21
 
 BROKEN: list[tuple[Check, Books]] = [
@@ -290,6 +290,11 @@ def test_answer_after_the_time_limit_is_no_delivery() -> None:
     late = also("hits", hit("ok", 200, 6.0, ended_at=8.5))
 
     check.check_duplicates(late)
+    unsure = replace(TWICE, rows={**(SOUND.rows or {}), "id-ok": row("ok", timed_out={1: -0.9})})
+    check.check_duplicates(unsure)
+    in_time = replace(TWICE, rows={**(SOUND.rows or {}), "id-ok": row("ok", timed_out={1: 0.9})})
+    with pytest.raises(AssertionError):
+        check.check_duplicates(in_time)
 
 
 def test_rows_are_read_from_a_copy(tmp_path: Path) -> None:
@@ -300,7 +305,9 @@ def test_rows_are_read_from_a_copy(tmp_path: Path) -> None:
 
     rows = copied_rows(path, tmp_path / "copy")
 
-    assert [dataclasses.astuple(each) for each in rows.values()] == [("id", "k", "dead", 8, 1)]
+    assert [dataclasses.astuple(each) for each in rows.values()] == [
+        ("id", "k", "dead", 8, 1, {2: 5.0})
+    ]
     assert path.read_bytes() == before
     path.write_bytes(before[:4096] + b"\xff" * 100 + before[4196:])
     with pytest.raises((AssertionError, apsw.CorruptError)):
@@ -311,6 +318,8 @@ def make_database(path: Path) -> None:
     """A file with the two tables that matter here."""
     with apsw.Connection(str(path)) as db:
         db.execute("CREATE TABLE items (row INTEGER PRIMARY KEY, id, state, attempts, generation)")
+        db.execute("CREATE TABLE failures (row, attempt, reason, started_at)")
+        db.execute("INSERT INTO failures VALUES (1, 2, 'timeout', 5.0), (1, 3, 'connect', 6.0)")
         db.execute("CREATE TABLE payloads (row INTEGER PRIMARY KEY, content)")
         db.execute("INSERT INTO items VALUES (1, 'id', 'dead', 8, 1)")
         db.execute("INSERT INTO payloads VALUES (1, CAST('bad:k:..' AS BLOB))")

@@ -41,10 +41,6 @@ class Hit:
         """Whether a 2xx was sent complete, and no later than so long after the start."""
         return 200 <= self.status < 300 and self.ended_at - self.started_at < within_seconds
 
-    def has_arrived(self, within_seconds: float) -> bool:
-        """Whether a 2xx reached the daemon complete and in time, for all that is known here."""
-        return self.is_success(within_seconds) and not self.is_doubtful
-
 
 Script = Callable[[Hit], Awaitable[web.Response]]
 
