@@ -59,7 +59,11 @@ def serve(config: Config = DEFAULT_CONFIG) -> int:
     from tirelessd.cli.life import live  # noqa: PLC0415
     from tirelessd.daemon import Daemon  # noqa: PLC0415
 
-    return live(Daemon(settings).run())
+    async def life() -> int:
+        # Made inside, for its parts hold on to the loop that they are made in.
+        return await Daemon(settings).run()
+
+    return live(life())
 
 
 @app.command()

@@ -70,7 +70,7 @@ class Attempt:
 
         The task goes on after an interruption, whoever cancels the waiting.
         """
-        self._wake = asyncio.get_running_loop().create_future()
+        self._wake = task.get_loop().create_future()
         task.add_done_callback(self._end_wait)
         try:
             await self._wake

@@ -24,6 +24,7 @@ class Capacity:
     """Places of all queues; used in the event loop's thread only."""
 
     def __init__(self, queues: Iterable[QueueConfig]) -> None:
+        self._loop = asyncio.get_running_loop()
         self._limits = {config.name: config.capacity_items for config in queues}
         self._held = dict.fromkeys(self._limits, 0)
         # Counted, so that a snapshot knows whether anything changed while it was taken.
@@ -68,7 +69,7 @@ class Capacity:
         if queue not in self._held:
             return
         self._held[queue] -= places
-        ended, now = self._ended[queue], asyncio.get_running_loop().time()
+        ended, now = self._ended[queue], self._loop.time()
         # One entry a second is enough to tell a rate, and bounds what is kept.
         if ended and now - ended[-1][0] < 1.0:
             ended[-1] = (ended[-1][0], ended[-1][1] + places)
@@ -85,7 +86,7 @@ class Capacity:
         """When to try again: as long as it takes at the current rate until some places are free."""
         if queue is None or queue not in self._limits:
             return 1
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         ended = sum(n for at, n in self._ended[queue] if now - at <= RATE_WINDOW_SECONDS)
         if not ended:
             return RETRY_AFTER_CAP_SECONDS if self._is_full(queue) else 1

@@ -59,6 +59,7 @@ class Pool:
         source: random.Random,
     ) -> None:
         self.config = config
+        self._loop = asyncio.get_running_loop()
         self._store = store
         self._runner = runner
         self._settler = settler
@@ -246,7 +247,7 @@ class Pool:
 
         `is_recovered` tells that it lost a lease before, so that only a claim can bring it.
         """
-        due_at = asyncio.get_running_loop().time() + due_in_seconds
+        due_at = self._loop.time() + due_in_seconds
         if is_recovered:
             self._lost_due_at = min(self._lost_due_at, due_at)
         if due_at < self._next_due_at:
@@ -254,11 +255,11 @@ class Pool:
             self._wake.set()
 
     def _is_something_due(self) -> bool:
-        return self._next_due_at <= asyncio.get_running_loop().time()
+        return self._next_due_at <= self._loop.time()
 
     def _is_lost_due(self) -> bool:
         """Whether an item that lost a lease may be due, and may start: one at a time."""
-        return not self._recovered and self._lost_due_at <= asyncio.get_running_loop().time()
+        return not self._recovered and self._lost_due_at <= self._loop.time()
 
     async def _claim_loop(self) -> None:
         while not self._is_closed:
@@ -280,7 +281,7 @@ class Pool:
         """0 for now; None when only a wake-up can change anything."""
         if not self.is_open or self._free == 0:
             return None
-        until_due = self._next_due_at - asyncio.get_running_loop().time()
+        until_due = self._next_due_at - self._loop.time()
         return max(0.0, min(until_due, POLL_SECONDS))
 
     def _look_now(self) -> None:
@@ -326,7 +327,7 @@ class Pool:
             self.expect(0.0)
         elif wait is not None:
             self.expect(wait)
-        look_again_at = asyncio.get_running_loop().time() + POLL_SECONDS
+        look_again_at = self._loop.time() + POLL_SECONDS
         self._lost_due_at = min(self._lost_due_at, look_again_at)
         if found < limit:
             self._free_slot(limit - found)

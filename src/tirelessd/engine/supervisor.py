@@ -26,6 +26,8 @@ class Supervisor:
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
+        # Asked for once: until Python 3.12 each `get_running_loop` is a system call.
+        self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
@@ -33,7 +35,7 @@ class Supervisor:
     def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Run a task that somebody else waits for; it is held until it ends."""
         # The loop itself holds tasks weakly: one that nobody holds may vanish in mid-work.
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        task = self._loop.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -66,13 +68,13 @@ class Supervisor:
     async def _keep_running(self, name: str, body: Callable[[], Awaitable[None]]) -> None:
         restarts = 0
         while True:
-            started = asyncio.get_running_loop().time()
+            started = self._loop.time()
             try:
                 return await body()
             except (Exception, asyncio.CancelledError) as error:
                 if isinstance(error, asyncio.CancelledError) and not self._take_back_strangers():
                     raise
-                ran_well = asyncio.get_running_loop().time() - started > HEALTHY_SECONDS
+                ran_well = self._loop.time() - started > HEALTHY_SECONDS
                 restarts = 1 if ran_well else restarts + 1
                 self._emit(BackgroundTaskFailed(name, error, restarts))
             # Grows, so that a loop which cannot run at all does not burn the processor.

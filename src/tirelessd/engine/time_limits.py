@@ -22,37 +22,36 @@ class TimeLimits(Generic[Limited]):
 
     def __init__(self, tell: Callable[[Limited], None]) -> None:
         self._tell = tell
+        self._loop = asyncio.get_running_loop()
         self._ends_at: dict[Limited, float] = {}
         self._timer: Alarm | None = None
         self._fires_at = math.inf
 
     def add(self, limited: Limited, seconds: float) -> None:
         """Begin to count; `tell` is called once after so long, unless it was removed before."""
-        loop = asyncio.get_running_loop()
-        ends_at = self._ends_at[limited] = loop.time() + seconds
+        ends_at = self._ends_at[limited] = self._loop.time() + seconds
         if ends_at < self._fires_at:
-            self._set_timer(loop, ends_at)
+            self._set_timer(ends_at)
 
     def remove(self, limited: Limited) -> None:
         """Count no more; it may be over already."""
         self._ends_at.pop(limited, None)
 
-    def _set_timer(self, loop: asyncio.AbstractEventLoop, fires_at: float) -> None:
+    def _set_timer(self, fires_at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._fires_at = fires_at
         # An alarm: what was answered while the process stood still is read before anything is over.
-        self._timer = Alarm(fires_at - loop.time(), self._look)
+        self._timer = Alarm(fires_at - self._loop.time(), self._look)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
         # What the timer was set for is over even where the loop's clock rounds a little below.
-        now = max(loop.time(), self._fires_at)
+        now = max(self._loop.time(), self._fires_at)
         self._timer, self._fires_at = None, math.inf
         over = [limited for limited, ends_at in self._ends_at.items() if ends_at <= now]
         for limited in over:
             del self._ends_at[limited]
         if self._ends_at:
-            self._set_timer(loop, min(self._ends_at.values()))
+            self._set_timer(min(self._ends_at.values()))
         for limited in over:
             self._tell(limited)

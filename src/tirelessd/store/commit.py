@@ -44,7 +44,7 @@ class Operation(Generic[T]):
     size_bytes: int = 0
 
     def __init__(self) -> None:
-        self.waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.waiter: asyncio.Future[T]
         self.outcome: T | None = None
         self.error: Exception | None = None
 
@@ -125,6 +125,7 @@ class Committer:
             raise StoreUnavailable("the store is closed")
         if not operation.is_patient:
             self._check_prospects(operation)
+        operation.waiter = self._loop.create_future()
         if not self._waiting:
             self._waiting_since = self._loop.time()
         self._waiting.append(operation)  # type: ignore[arg-type]

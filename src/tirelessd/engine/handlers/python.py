@@ -31,11 +31,13 @@ class PythonHandler:
     def __init__(self, function: str, slots: int) -> None:
         self._path = function
         self._function: Callable[..., Any]
+        self._loop: asyncio.AbstractEventLoop
         self._threads: DaemonThreads | None = None
         self._slots = slots
 
     async def open(self) -> None:
         """Find the function; raises `StartError` when it is missing or cannot be a handler."""
+        self._loop = asyncio.get_running_loop()
         self._function = load_function(self._path)
         if not is_async(self._function):
             self._threads = DaemonThreads(f"handler {self._path}", self._slots)
@@ -52,7 +54,9 @@ class PythonHandler:
         answer that cannot be kept is a failure. A cancellation is passed on when the function has
         ended, however long that takes.
         """
-        task = asyncio.current_task()  # whoever closes this coroutine later runs in another
+        task = asyncio.current_task(
+            self._loop
+        )  # whoever closes this coroutine later runs in another
         try:
             answer = await self._call(item, context)
         except BaseException as error:
