@@ -30,6 +30,7 @@ async def test_killed_daemon_keeps_every_promise(experiment: Experiment, scale: 
             starts.append(asyncio.get_running_loop().time() - began_at)
         await experiment.heal(5)
 
-    await experiment.finish(kills=kills)
-    assert len(experiment.ledger.of("acked")) > 100
+    books = await experiment.finish(kills=kills)
+    assert len(books.acked) > 100
+    assert books.duplicates <= scale.pick(kills * books.slots, len(books.acked) // 100)
     assert max(starts) <= scale.pick(15, 3)

@@ -17,7 +17,7 @@ from tests.recorder import Recorder
 from tests.store.disk import FaultyDisk
 from tests.store.shelf import LEASE_SECONDS, Shelf, Slots, ids_of, new_item, retry, succeed
 from tests.waiting import wait_until
-from tirelessd.core.errors import CommitUnknown, StoreFull, StoreUnavailable
+from tirelessd.core.errors import CommitUnknown, StartError, StoreFull, StoreUnavailable
 from tirelessd.core.events import StoreOperationFinished
 from tirelessd.core.item import ItemRecord, State
 from tirelessd.core.queue import QueueConfig, Retention
@@ -155,6 +155,20 @@ async def test_foreign_write_lock_is_answered_in_time(shelf: Shelf, path: Path) 
     assert {getattr(answer, "kind", None) for answer in answers} == {"busy"}
     assert await shelf.take() == []
     assert len(await shelf.put(new_item())) == 1
+
+
+async def test_start_under_a_foreign_write_lock_says_so(path: Path) -> None:
+    """The one line that the start ends with tells of the other process, not of SQLite's words."""
+    before = SqliteStore(path, clock=ManualClock(), busy_seconds=BUSY_SECONDS)
+    await before.open()
+    await before.close()
+    foreign = apsw.Connection(str(path))
+    foreign.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StartError, match="another process holds the database's write lock"):
+        await SqliteStore(path, clock=ManualClock(), busy_seconds=BUSY_SECONDS).open()
+
+    foreign.close()
 
 
 async def test_foreign_reader_is_no_obstacle(shelf: Shelf, path: Path) -> None:

@@ -120,12 +120,13 @@ def prepare(
         _examine(path, busy_seconds, monotonic, is_same_boot=is_same_boot)
         _bring_up_to_date(path, busy_seconds)
     except apsw.Error as error:
-        raise StartError(f"{path}: {_in_words(error)}") from error
+        raise StartError(f"{path}: {in_words(error)}") from error
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}") from error
 
 
-def _in_words(error: apsw.Error) -> str:
+def in_words(error: apsw.Error) -> str:
+    """What keeps a start from the database, for the one line that it ends with."""
     if isinstance(error, apsw.NotADBError):
         return "this is not a database"
     if isinstance(error, apsw.CorruptError):

@@ -12,7 +12,7 @@ from tirelessd.core.clock import Clock, SteadyClock
 from tirelessd.core.errors import StartError, StoreUnavailable
 from tirelessd.core.events import Emit
 from tirelessd.store.commit import Batch, Committer, Operation
-from tirelessd.store.sqlite.connection import is_there, prepare
+from tirelessd.store.sqlite.connection import in_words, is_there, prepare
 from tirelessd.store.sqlite.lock import LockFile
 from tirelessd.store.sqlite.writer import Writer
 
@@ -73,7 +73,9 @@ class WriterThread:
             )
             self._writer.start(self._lock.hold())
             self._lock.remember()
-        except (apsw.Error, StoreUnavailable) as error:
+        except apsw.Error as error:
+            raise StartError(f"{self._path}: {in_words(error)}") from error
+        except StoreUnavailable as error:
             raise StartError(f"{self._path}: {error}") from error
         except OSError as error:
             raise StartError(f"{self._path}: {error.strerror}") from error
