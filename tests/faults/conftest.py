@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from tests.faults import report
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.ledger import Ledger
+from tests.faults.mounts import Mounts
 from tests.faults.process import DaemonProcess
 from tests.faults.upstream import Upstream
 
@@ -121,6 +122,14 @@ async def experiment(
     async with running.watch:
         yield running
     await running.close()
+
+
+@pytest.fixture
+def mounts() -> Iterator[Mounts]:
+    """Disks of any size, seen by this process and its children only; skips where forbidden."""
+    mounts = Mounts()
+    yield mounts
+    mounts.close()
 
 
 @pytest.fixture

@@ -96,6 +96,7 @@ class Experiment:
         self.figures: Figures | None = None
         self.heal_seconds = 0.0
         self.slots = SLOTS
+        self.store_path = folder / "tirelessd.db"
         self.queues: tuple[str, ...] = ("work",)
 
     @property
@@ -115,7 +116,11 @@ class Experiment:
         **changes: Any,
     ) -> DaemonProcess:
         """A daemon on the experiment's folder, not yet started; see `configuration`."""
-        changes = {"pre_drain_seconds": self.scale.pick(0.2, PRE_DRAIN_SECONDS), **changes}
+        changes = {
+            "pre_drain_seconds": self.scale.pick(0.2, PRE_DRAIN_SECONDS),
+            "store": f"sqlite://{self.store_path}",
+            **changes,
+        }
         config = configuration(self.folder, self.upstream.url, **changes)
         self.slots = config["queues"].get("work", {}).get("slots", SLOTS)
         self.queues = tuple(config["queues"])
@@ -255,7 +260,7 @@ class Experiment:
         rest = await self._rest(books)
         code = await self.stop()
         lives = [Exposition(scrape.text) for scrape in self.watch.lives.values()]
-        rows = copied_rows(self.folder / "tirelessd.db", self.folder / "copy")
+        rows = copied_rows(self.store_path, self.folder / "copy")
         books = replace(
             books,
             rows=rows,

@@ -361,3 +361,23 @@ def test_every_error_has_its_fault(code: int, system_errno: int, fault: Fault) -
     error = apsw.exception_for(code)
 
     assert fault_of(error, system_errno) is fault
+
+
+async def test_checkpoint_that_finds_no_room_is_no_strangers_doing(
+    disk: FaultyDisk, fragile: Shelf
+) -> None:
+    """What it has copied by then stays; later commits do not take it for foreign writing."""
+    writes = itertools.count()
+
+    def rule(call: str, name: str) -> int | None:
+        is_late = call == "write" and name.endswith(".db") and next(writes) >= 40
+        return apsw.SQLITE_FULL if is_late else None
+
+    disk.rule = rule
+    for _ in range(10):
+        await fragile.put(*[new_item(payload=bytes(20_000)) for _ in range(50)])
+    disk.heal()
+    await fragile.put(new_item())
+
+    assert next(writes) > 40
+    assert len(await fragile.take(limit=1_000)) == 501

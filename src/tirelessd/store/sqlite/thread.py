@@ -39,7 +39,7 @@ class WriterThread:
         self._busy_seconds = busy_seconds
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "tirelessd-writer")
-        self._writer = Writer(path, busy_seconds)
+        self._writer = Writer(path, busy_seconds, clock.monotonic)
         self._committer = Committer(self._start, steady.now, clock, emit, PATIENCE_SECONDS)
         self._tidying: asyncio.TimerHandle | None = None
 

@@ -8,7 +8,7 @@ connection tells whether it happened: every commit leaves a mark of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -27,6 +27,8 @@ from tirelessd.store.sqlite.transaction import Transaction, random_numbers
 
 # Pages in the log that are worth a checkpoint; it takes some milliseconds between two commits.
 CHECKPOINT_PAGES: Final = 1_000
+SLOW_FLUSH_SECONDS: Final = 0.05
+SLOW_CHECKPOINT_PAGES: Final = 8_000
 # Never the number of a row that has been purged: a list that stopped there goes on after it.
 FRESH_ROW: Final = """
 SELECT max(coalesce((SELECT max(row) FROM items), 0), (SELECT last_row FROM commits)) + 1
@@ -39,8 +41,10 @@ INSERT INTO commits (mark) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)
 class Writer:
     """Executes batches; all of its methods run in the writer's own thread."""
 
-    def __init__(self, path: Path, busy_seconds: float) -> None:
+    def __init__(self, path: Path, busy_seconds: float, monotonic: Callable[[], float]) -> None:
         self._path = path
+        self._monotonic = monotonic
+        self._flush_seconds = 0.0
         self._busy_seconds = busy_seconds
         [self._owner] = random_numbers(1)
         self._db: apsw.Connection | None = None
@@ -102,14 +106,21 @@ class Writer:
         return error
 
     def checkpoint(self) -> None:
-        """Copy the log into the database if it has grown since the last time; never raises."""
-        if self._log_pages >= self._checkpointed_pages + CHECKPOINT_PAGES:
+        """Copy the log into the database if it has grown since the last time; never raises.
+
+        It flushes twice, and so does the commit after it: where that is slow it is done rarely.
+        """
+        is_slow = self._flush_seconds > SLOW_FLUSH_SECONDS
+        pages = SLOW_CHECKPOINT_PAGES if is_slow else CHECKPOINT_PAGES
+        if self._log_pages >= self._checkpointed_pages + pages:
             self._checkpoint("PASSIVE")
 
     def tidy(self) -> None:
         """For a quiet moment: if a long reader made the log grow, cut it. Never raises."""
         if self._log_pages > LOG_LIMIT_PAGES:
             self._checkpoint("TRUNCATE")
+        elif self._log_pages >= self._checkpointed_pages + CHECKPOINT_PAGES:
+            self._checkpoint("PASSIVE")
 
     def close(self) -> None:
         """Let go of the file; SQLite checkpoints as its last connection closes."""
@@ -136,8 +147,10 @@ class Writer:
             self._doubtful_tokens = []
 
     def _commit(self, tx: Transaction) -> None:
+        began_at = self._monotonic()
         try:
             tx.db.execute("COMMIT")
+            self._flush_seconds = self._monotonic() - began_at
         except apsw.Error as error:
             # On a sound connection the frame that makes a commit valid was never written.
             if self._abandon(tx.db, error) is not Fault.BROKEN:
@@ -210,13 +223,15 @@ class Writer:
             return
         try:
             self._files.check()
-            is_busy, _, _ = pragma(self._db, f"wal_checkpoint({mode})")
-            self._files.copied()
         except StoreUnavailable:
             return  # whoever writes next is told
+        try:
+            is_busy, _, _ = pragma(self._db, f"wal_checkpoint({mode})")
         except apsw.Error as error:
-            self._abandon(self._db, error)
+            if self._abandon(self._db, error) is not Fault.BROKEN:
+                self._files.copied()  # a part of it, for want of room
             return
+        self._files.copied()
         self._checkpointed_pages = self._log_pages
         if mode == "TRUNCATE" and not is_busy:
             self._log_pages = self._checkpointed_pages = 0
