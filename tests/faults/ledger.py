@@ -173,7 +173,8 @@ def line_fate(known: dict[str, Any], result: dict[str, Any] | None) -> dict[str,
     return {
         "fate": "refused" if is_known else "ambiguous",
         "status": problem["status"],
-        "answer": problem,
+        # A line is found by its batch's request, and has no number of its own.
+        "answer": {"request_id": "the batch's", **problem},
         "content_type": PROBLEM_TYPE if known["status"] == 202 else content_type,
         "retry_after": retry_after,
     }
