@@ -9,6 +9,7 @@ from bench.load import Plan
 from bench.processes import running_server
 from bench.run import Run
 from bench.scenarios import single
+from bench.servers import BARE_PATH
 from bench.wire import make_request
 
 LINES: Final = 1_000
@@ -50,7 +51,9 @@ async def run_batch(run: Run) -> Found:
     async with running_server("bare") as bare, run.daemon("batch", queues) as daemon:
         await run.post(daemon, f"/v1/queues/{AT_REST}/pause")
         for number in range(run.rounds):
-            bare_rates.append((await run.accept(single.make_plan(bare.port, run.seconds))).rate)
+            bare_rates.append(
+                (await run.accept(single.make_plan(bare.port, BARE_PATH, run.seconds))).rate
+            )
             seen = await run.accept(make_plan(daemon.port, AT_REST, run.seconds))
             rest_rates.append(seen.rate * LINES)
             plan = make_plan(daemon.port, AT_WORK, run.seconds)

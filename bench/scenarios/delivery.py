@@ -8,13 +8,12 @@ import msgspec
 
 from bench.client import Errand
 from bench.figures import Found, Row, Target
-from bench.load import Plan
 from bench.processes import Server, run_apart, running_server
 from bench.run import WARM_UP_SECONDS, Run
-from bench.scenarios.single import JSON, PAYLOAD
-from bench.wire import make_request
+from bench.scenarios.single import PAYLOAD, make_plan
 
 QUEUE: Final = "delivery"
+PATH: Final = f"/v1/queues/{QUEUE}/items"
 SLOTS: Final = 64
 
 
@@ -25,12 +24,11 @@ async def run_delivery(run: Run) -> Found:
         handler = {"type": "http", "url": f"http://127.0.0.1:{upstream.port}/"}
         queues = {QUEUE: {"handler": handler, "slots": SLOTS}}
         async with run.daemon("delivery", queues) as daemon:
-            request = make_request("POST", f"/v1/queues/{QUEUE}/items", PAYLOAD, JSON)
-            warm_up = Plan(port=daemon.port, request=request, seconds=WARM_UP_SECONDS)
+            warm_up = make_plan(daemon.port, PATH, WARM_UP_SECONDS)
             await run.end_to_end(daemon, QUEUE, warm_up)
             for number in range(run.rounds):
                 client_rates.append(await _client_rate(upstream, run.seconds))
-                plan = Plan(port=daemon.port, request=request, seconds=run.seconds)
+                plan = make_plan(daemon.port, PATH, run.seconds)
                 rates.append((await run.end_to_end(daemon, QUEUE, plan)).rate)
                 run.say(
                     f"  round {number + 1}: client loop {client_rates[-1]:,.0f}/s,"

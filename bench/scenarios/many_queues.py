@@ -9,10 +9,11 @@ from bench.figures import Found, Row, Target
 from bench.load import Plan, Seen
 from bench.processes import Daemon
 from bench.run import WARM_UP_SECONDS, EndToEnd, Run
-from bench.scenarios.single import JSON, PAYLOAD
+from bench.scenarios.single import make_plan
 from bench.wire import make_request
 
 QUEUE: Final = "lane-01"
+PATH: Final = f"/v1/queues/{QUEUE}/items"
 QUEUES: Final = {
     f"lane-{number:02}": {
         "handler": {"type": "python", "function": "bench.handlers:do_nothing"},
@@ -65,8 +66,7 @@ async def run_scrape(run: Run) -> Found:
 
 
 async def _work(run: Run, daemon: Daemon, seconds: float) -> EndToEnd:
-    request = make_request("POST", f"/v1/queues/{QUEUE}/items", PAYLOAD, JSON)
-    plan = Plan(port=daemon.port, request=request, seconds=seconds)
+    plan = make_plan(daemon.port, PATH, seconds)
     return await run.end_to_end(daemon, QUEUE, plan)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from bench.figures import Found, Row
-from bench.load import Plan
 from bench.processes import running_server
 from bench.run import WARM_UP_SECONDS, Run
-from bench.scenarios.single import JSON, PAYLOAD
-from bench.wire import make_request
+from bench.scenarios.single import make_plan
+from bench.servers import BARE_PATH
 
 QUEUE: Final = "retry"
+PATH: Final = f"/v1/queues/{QUEUE}/items"
 QUEUES: Final = {
     QUEUE: {
         "handler": {"type": "python", "function": "bench.handlers:fail_sometimes"},
@@ -25,14 +25,13 @@ QUEUES: Final = {
 async def run_retry(run: Run) -> Found:
     """Bare, then the daemon with its failures; and again."""
     bare_rates, rates = [], []
-    request = make_request("POST", f"/v1/queues/{QUEUE}/items", PAYLOAD, JSON)
     async with running_server("bare") as bare, run.daemon("retry", QUEUES) as daemon:
-        warm_up = Plan(port=daemon.port, request=request, seconds=WARM_UP_SECONDS)
+        warm_up = make_plan(daemon.port, PATH, WARM_UP_SECONDS)
         await run.end_to_end(daemon, QUEUE, warm_up)
         for number in range(run.rounds):
-            plan = Plan(port=bare.port, request=request, seconds=run.seconds)
+            plan = make_plan(bare.port, BARE_PATH, run.seconds)
             bare_rates.append((await run.accept(plan)).rate)
-            plan = Plan(port=daemon.port, request=request, seconds=run.seconds)
+            plan = make_plan(daemon.port, PATH, run.seconds)
             rates.append((await run.end_to_end(daemon, QUEUE, plan)).rate)
             run.say(
                 f"  round {number + 1}: bare {bare_rates[-1]:,.0f}/s, daemon {rates[-1]:,.0f}/s"

@@ -11,6 +11,7 @@ from bench.figures import Found, Row, Target
 from bench.load import Plan, Seen
 from bench.processes import Daemon, Server, running_server
 from bench.run import WARM_UP_SECONDS, EndToEnd, Run
+from bench.servers import BARE_PATH
 from bench.wire import make_request
 
 QUEUE: Final = "single"
@@ -35,9 +36,9 @@ class Rounds:
     bare_cpu: list[float] = field(default_factory=list)
 
 
-def make_plan(port: int, seconds: float, *, is_keyed: bool = False) -> Plan:
+def make_plan(port: int, path: str, seconds: float, *, is_keyed: bool = False) -> Plan:
     """Items over 64 connections; keyed ones have a key that was never used before."""
-    request = make_request("POST", PATH, PAYLOAD, JSON)
+    request = make_request("POST", path, PAYLOAD, JSON)
     if not is_keyed:
         return Plan(port=port, request=request, seconds=seconds)
     start_line, _, rest = request.partition(b"\r\n")
@@ -49,8 +50,8 @@ async def run_single(run: Run) -> Found:
     """Bare, daemon, bare with keys, daemon with keys; and again."""
     rounds: defaultdict[bool, Rounds] = defaultdict(Rounds)
     async with running_server("bare") as bare, run.daemon("single", QUEUES) as daemon:
-        await run.accept(make_plan(bare.port, WARM_UP_SECONDS))
-        await run.end_to_end(daemon, QUEUE, make_plan(daemon.port, WARM_UP_SECONDS))
+        await run.accept(make_plan(bare.port, BARE_PATH, WARM_UP_SECONDS))
+        await run.end_to_end(daemon, QUEUE, make_plan(daemon.port, PATH, WARM_UP_SECONDS))
         for number in range(run.rounds):
             for is_keyed in (False, True):
                 await _measure(run, bare, daemon, rounds[is_keyed], is_keyed=is_keyed)
@@ -74,9 +75,11 @@ async def _measure(
     run: Run, bare: Server, daemon: Daemon, rounds: Rounds, *, is_keyed: bool
 ) -> None:
     before = bare.cpu_seconds()
-    rounds.bare.append(await run.accept(make_plan(bare.port, run.seconds, is_keyed=is_keyed)))
+    rounds.bare.append(
+        await run.accept(make_plan(bare.port, BARE_PATH, run.seconds, is_keyed=is_keyed))
+    )
     rounds.bare_cpu.append(bare.cpu_seconds() - before)
-    plan = make_plan(daemon.port, run.seconds, is_keyed=is_keyed)
+    plan = make_plan(daemon.port, PATH, run.seconds, is_keyed=is_keyed)
     rounds.daemon.append(await run.end_to_end(daemon, QUEUE, plan))
 
 
