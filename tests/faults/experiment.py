@@ -122,7 +122,7 @@ class Experiment:
             **changes,
         }
         config = configuration(self.folder, self.upstream.url, **changes)
-        self.slots = config["queues"].get("work", {}).get("slots", SLOTS)
+        self.slots = sum(queue.get("slots", SLOTS) for queue in config["queues"].values())
         self.queues = tuple(config["queues"])
         daemon = DaemonProcess(self.folder, config, prefix=prefix, environment=environment)
         self.daemons.append(daemon)
