@@ -23,7 +23,11 @@ from tests.faults.upstream import Upstream
 
 FORM = os.environ.get("FAULTS", "short")
 ROWS = {row for row in os.environ.get("FAULTS_ROWS", "").split(",") if row}
-IS_FRESH = os.environ.get("FAULTS_FRESH", "") not in ("", "0")
+# A run that is repeated by its seed is wanted, whatever was green before.
+IS_FRESH = os.environ.get("FAULTS_FRESH", "") not in ("", "0") or "FAULTS_SEED" in os.environ
+SHORTENED = [name for name in ("FAULTS_MINUTES", "FAULTS_SECONDS") if os.environ.get(name)]
+# What a row was green in: a shortened soak does not stand for a whole one.
+FORM_RUN = f"{FORM}, shortened" if SHORTENED else FORM
 
 MakeDaemon = Callable[..., DaemonProcess]
 EXPERIMENT = pytest.StashKey[Experiment]()
@@ -45,7 +49,7 @@ def is_wanted(item: pytest.Item, done: set[tuple[str, str]]) -> bool:
         bool(row)
         and is_soak == (FORM == "soak")
         and (row in ROWS or not ROWS)
-        and (IS_FRESH or (item.nodeid, FORM) not in done)
+        and (IS_FRESH or (item.nodeid, FORM_RUN) not in done)
     )
 
 
@@ -78,7 +82,7 @@ def line_of(item: pytest.Item, outcome: pytest.TestReport) -> report.Line:
     return report.Line(
         row=row_of(item),
         test=item.nodeid,
-        form=FORM,
+        form=FORM_RUN,
         seed=experiment.seed if experiment else 0,
         commit=commit,
         tree=tree,
