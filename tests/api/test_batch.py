@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.api.conftest import OTHER, WORK, MakeEdge
-from tests.api.edge import Edge, problem_in
+from tests.api.conftest import LIMITS, OTHER, WORK, MakeEdge
+from tests.api.edge import Edge, Wire, chunked, head, problem_in
 from tests.api.failing import failing
 from tirelessd.api.batch import SLICE_BYTES, slices
 from tirelessd.core.errors import CommitUnknown, StoreFull, StoreUnavailable
@@ -229,6 +229,29 @@ async def test_too_large_a_batch_stores_nothing(idle: Edge, lines: list[bytes]) 
     problem = await problem_in(response)
     assert (response.status, problem["code"]) == (413, "batch_too_large")
     assert idle.house.recorder.of(ItemAccepted) == []
+
+
+@pytest.mark.parametrize(
+    ("piece", "word"),
+    [
+        (b"\n" * (LIMITS.batch_lines + 1), "3000 lines"),
+        (GOOD + b"\n" + b"x" * (LIMITS.body_bytes + 1), "line 2 "),
+    ],
+    ids=["lines", "line"],
+)
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+async def test_batch_beyond_its_limits_is_refused_before_its_end(
+    wire: Wire, framing: str, piece: bytes, word: str
+) -> None:
+    """What is too much already need not be held to its end."""
+    wire.send(head(framing, "Content-Type: application/x-ndjson", path=BATCH))
+    halves = (piece[:100], piece[100:])
+
+    wire.send(chunked(*halves) if "chunked" in framing else piece)
+    answer = await wire.answer()
+
+    assert (answer.status, answer.problem["code"]) == (413, "batch_too_large")
+    assert word in answer.problem["detail"]
 
 
 async def test_batch_of_the_limit_is_taken(idle: Edge) -> None:

@@ -15,6 +15,7 @@ from tests.api.conftest import LIMITS
 from tests.api.edge import Wire
 from tests.recorder import Recorder
 from tests.waiting import wait_until
+from tirelessd.api import connection
 from tirelessd.api.limits import Limits
 from tirelessd.api.listener import Listener
 from tirelessd.core.errors import StartError
@@ -179,6 +180,38 @@ async def test_slow_headers_of_a_later_request_are_answered_and_closed(
 
     assert (first.status, second.status) == (200, 408)
     assert await wire.is_closed()
+
+
+async def test_headers_that_do_not_end_are_refused_at_their_limit(make_door: MakeDoor) -> None:
+    """However many fields of a good size come: the memory they take is bounded."""
+    door = await make_door(msgspec.structs.replace(LIMITS, header_bytes=10_000))
+    wire = (await door.knock()).send(GET[:-2])
+
+    for number in range(20):
+        wire.send(b"X-%d: " % number + b"a" * 1_000 + b"\r\n")
+    answer = await wire.answer()
+
+    assert (answer.status, answer.problem["code"]) == (400, "malformed_request")
+    assert "10000 bytes" in answer.problem["detail"]
+    await wait_until(door.is_empty, 10)
+
+
+async def test_headers_of_all_connections_together_are_bounded(
+    make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is beyond the bound is turned away; what comes complete needs no room."""
+    monkeypatch.setattr(connection, "HELD_HEADS_BYTES", 30_000)
+    door = await make_door()
+    some = GET[:-2] + b"X: " + b"a" * 7_000
+
+    wires = [(await door.knock()).send(some) for _ in range(5)]
+    whole = await (await door.knock()).send(GET).answer()
+    answers = [await wire.send(b"\r\n\r\n").answer() for wire in wires]
+
+    refused = [answer for answer in answers if answer.status != 200]
+    assert whole.status == 200
+    assert [answer.problem["code"] for answer in refused] == ["overloaded"]
+    assert refused[0].headers["retry-after"] == "1"
 
 
 async def test_deadline_for_headers_ends_with_the_headers(make_door: MakeDoor) -> None:

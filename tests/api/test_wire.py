@@ -64,6 +64,20 @@ BAD_HTTP = {
     "no path": b"POST  HTTP/1.1\r\nHost: t\r\n" + CLEAN,
     "relative path": b"POST v1 HTTP/1.1\r\nHost: t\r\n" + CLEAN,
     "bad port": b"POST http://t:99999999/v1 HTTP/1.1\r\nHost: t\r\n" + CLEAN,
+    "HTTP/0.9": b"POST /v1/queues/work/items\r\nHost: t\r\n" + CLEAN,
+    "HTTP/2.0": b"POST /v1/queues/work/items HTTP/2.0\r\nHost: t\r\n" + CLEAN,
+    "no proxy": b"CONNECT t:443 HTTP/1.1\r\nHost: t\r\n\r\n" + START + CLEAN,
+    "fragment": b"POST /v1/queues/work/items#x HTTP/1.1\r\nHost: t\r\n" + CLEAN,
+    "host with a space": START.replace(b"Host: t", b"Host: t u") + CLEAN,
+    "host with a path": START.replace(b"Host: t", b"Host: t/u") + CLEAN,
+    "host with a user": START.replace(b"Host: t", b"Host: u@t") + CLEAN,
+    "host with a byte": START.replace(b"Host: t", b"Host: \xff") + CLEAN,
+    "host with an open bracket": START.replace(b"Host: t", b"Host: [::1") + CLEAN,
+    "host with a large port": START.replace(b"Host: t", b"Host: t:800000") + CLEAN,
+    "coding on a read": b"GET /v1/queues HTTP/1.1\r\nHost: t\r\n"
+    b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunks on a read in HTTP/1.0": b"GET /v1/queues HTTP/1.0\r\nHost: t\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "noise": bytes(range(256)) * 4 + b"\r\n\r\n",
 }
 
@@ -86,9 +100,7 @@ async def test_bad_http_is_refused_and_the_connection_closed(
     assert [record for record in caplog.records if record.levelno > logging.DEBUG] == []
 
 
-@pytest.mark.parametrize(
-    "line", [b"OPTIONS * HTTP/1.1", b"CONNECT t:443 HTTP/1.1", b"GET http://t/nothing HTTP/1.1"]
-)
+@pytest.mark.parametrize("line", [b"OPTIONS * HTTP/1.1", b"GET http://t/nothing HTTP/1.1"])
 async def test_target_that_is_no_path_is_unknown(wire: Wire, line: bytes) -> None:
     """Nothing is served there."""
     answer = await wire.send(line, b"\r\nHost: t\r\n\r\n").answer()
@@ -103,6 +115,61 @@ async def test_target_may_name_the_host(wire: Wire) -> None:
     answer = await wire.send(raw).answer()
 
     assert answer.status == 202
+
+
+@pytest.mark.parametrize(
+    "host", ["", "t", "t:", "t:80", "[::1]:80", "127.0.0.1:1", "a_b.c~d", "%41"], ids=repr
+)
+async def test_host_may_be_whatever_a_host_may_be(wire: Wire, host: str) -> None:
+    """Names, addresses, none at all, with a port or without (RFC 3986, 3.2.2)."""
+    raw = post(b"x").replace(b"Host: t\r\n", f"Host: {host}\r\n".encode())
+
+    answer = await wire.send(raw).answer()
+
+    assert answer.status == 202
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.2"])
+async def test_nothing_follows_an_upgrade_that_is_not_accepted(edge: Edge, protocol: str) -> None:
+    """The request is served as HTTP/1.1, and is the last one: the parser loses what follows it."""
+    asking = post(b"x", "Connection: Upgrade", f"Upgrade: {protocol}")
+    wire = (await edge.connect()).send(asking, post(b"lost"))
+
+    answer = await wire.answer()
+    rest = await wire.rest()
+    wire.close()
+
+    assert answer.status == 202
+    assert answer.headers["connection"] == "close"
+    assert rest == b""
+    assert len(edge.house.recorder.of(ItemAccepted)) == 1
+
+
+async def test_upgrade_with_a_body_that_comes_later_is_served(wire: Wire) -> None:
+    """Some clients ask for HTTP/2 with every first request, whatever its size."""
+    whole = post(b"abc", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c")
+    wire.send(whole[:-2])
+
+    answer = await wire.send(whole[-2:]).answer()
+
+    assert answer.status == 202
+
+
+@pytest.mark.parametrize(
+    ("raw", "word"),
+    [
+        (b"GET / HTTP/2.0\r\nHost: t\r\n\r\n", "HTTP/1.1"),
+        (b"GET / HTTP/1.1\r\nHost: t t\r\n\r\n", "Host"),
+        (b"GET / HTTP/1.1\r\nHost: t\r\nX: " + b"a" * 9_000 + b"\r\n\r\n", "too long"),
+        (b"GET / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: x, chunked\r\n\r\n", "chunked"),
+    ],
+    ids=["version", "host", "long line", "coding"],
+)
+async def test_bad_http_is_told_what_is_bad_about_it(wire: Wire, raw: bytes, word: str) -> None:
+    """In words of ours: the request itself is never quoted."""
+    answer = await wire.send(raw).answer()
+
+    assert word in answer.problem["detail"]
 
 
 async def test_body_that_breaks_after_its_refusal_is_nobodys_news(

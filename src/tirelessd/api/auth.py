@@ -102,7 +102,8 @@ def _bearer(fields: Collection[str]) -> bytes:
     if len(fields) != 1:
         raise Unauthenticated("send one Authorization header with a bearer token")
     scheme, _, token = next(iter(fields)).partition(" ")
-    token = token.strip()
+    # Spaces as HTTP knows them: what Unicode has more of is part of a token that is not known.
+    token = token.strip(" \t")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("the Authorization header holds no bearer token")
     return token.encode("utf-8", "surrogateescape")

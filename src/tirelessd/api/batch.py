@@ -67,7 +67,8 @@ async def submit_batch(services: Services, request: web.Request, caller: Caller)
     check_media_type(request, BATCH_TYPE)
     envelope = read_envelope(request.headers, config, services.clock.wall())
     limits = services.limits
-    lines = split_lines(await read_body(services, request, limits.batch_bytes), limits)
+    body = await read_body(services, request, limits.batch_bytes, LineMeter(limits))
+    lines = split_lines(body, limits)
     return batch_answer(await store_lines(services.intake, queue, lines, envelope))
 
 
@@ -78,6 +79,33 @@ def read_envelope(headers: Headers, config: QueueConfig, now: float) -> Envelope
         raise InvalidRequest(name, "is an option of one item; in a batch it stands in the lines")
     traceparent, tracestate = trace_context(headers)
     return Envelope(now, forwarded(headers, config.forward_headers), traceparent, tracestate)
+
+
+class LineMeter:
+    """Measures lines as they arrive, so that a batch beyond its limits is not held to its end."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._lines = 0
+        self._open_bytes = 0
+
+    def __call__(self, piece: bytes) -> None:
+        """Take the next piece in; raises `BatchTooLarge`."""
+        # Within a piece lines are not looked at: it has hardly more bytes than a line may have.
+        first = piece.find(b"\n")
+        if first >= 0:
+            self._check_length(self._open_bytes + first)
+            self._lines += piece.count(b"\n")
+            self._open_bytes = len(piece) - piece.rfind(b"\n") - 1
+        else:
+            self._open_bytes += len(piece)
+        self._check_length(self._open_bytes)
+        if self._lines > self._limits.batch_lines:
+            raise too_many_lines(self._limits)
+
+    def _check_length(self, size_bytes: int) -> None:
+        if size_bytes > self._limits.body_bytes:
+            raise too_long_line(self._lines + 1, self._limits)
 
 
 def split_lines(body: bytes, limits: Limits) -> Sequence[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
@@ -14,7 +15,6 @@ from tirelessd.api.malformed import UNREADABLE, malformed
 from tirelessd.api.refusals import (
     BodyTooLarge,
     ExpectationFailed,
-    MalformedRequest,
     RequestTimeout,
     UnsupportedEncoding,
     UnsupportedMediaType,
@@ -22,6 +22,7 @@ from tirelessd.api.refusals import (
 from tirelessd.api.services import Services
 
 Document = TypeVar("Document")
+Look = Callable[[bytes], None]
 
 JSON_TYPE: Final = "application/json"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -32,8 +33,13 @@ async def defer_continue(request: web.Request) -> None:
     del request
 
 
-async def read_body(services: Services, request: web.Request, limit_bytes: int) -> bytes:
+async def read_body(
+    services: Services, request: web.Request, limit_bytes: int, look: Look | None = None
+) -> bytes:
     """The body, byte for byte; b"" without one.
+
+    A body that does not come along with its headers is shown to `look` piece by piece as it
+    arrives; what that raises ends the reading.
 
     A declared length beyond the limit is refused before anything is read, an undeclared one at the
     limit. Raises `BodyTooLarge`, `RequestTimeout`, `UnsupportedEncoding`, `MalformedRequest`,
@@ -54,7 +60,7 @@ async def read_body(services: Services, request: web.Request, limit_bytes: int) 
     seconds = services.limits.body_seconds
     try:
         async with asyncio.timeout(seconds):
-            return await _collect(services.bodies, request, limit_bytes)
+            return await _collect(services.bodies, request, limit_bytes, look)
     except TimeoutError:
         raise RequestTimeout("body", seconds) from None
 
@@ -97,13 +103,13 @@ def _check_headers(request: web.Request, limit_bytes: int) -> None:
     headers = request.headers
     if hdrs.CONTENT_ENCODING in headers:
         raise UnsupportedEncoding
-    if hdrs.TRANSFER_ENCODING in headers:
-        _check_framing(request)
-    elif (request.content_length or 0) > limit_bytes:
+    if (request.content_length or 0) > limit_bytes:
         raise BodyTooLarge(limit_bytes)
 
 
-async def _collect(bodies: BodyBudget, request: web.Request, limit_bytes: int) -> bytes:
+async def _collect(
+    bodies: BodyBudget, request: web.Request, limit_bytes: int, look: Look | None
+) -> bytes:
     chunks: list[bytes] = []
     missing = limit_bytes
     while chunk := await request.content.readany():
@@ -112,15 +118,10 @@ async def _collect(bodies: BodyBudget, request: web.Request, limit_bytes: int) -
             raise BodyTooLarge(limit_bytes)
         # By what has come and not by what was declared: a client that only promises pays nothing.
         bodies.charge(request, len(chunk))
+        if look is not None:
+            look(chunk)
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _check_framing(request: web.Request) -> None:
-    """Only plain chunks: another coding would pass for payload, HTTP/1.0 has none (RFC 9112)."""
-    coding = request.headers[hdrs.TRANSFER_ENCODING].strip().lower()
-    if coding != "chunked" or request.version < HttpVersion11:
-        raise MalformedRequest(f"Transfer-Encoding {coding!r} is not read here")
 
 
 async def _promise(request: web.Request) -> None:

@@ -15,14 +15,18 @@ from aiohttp import HttpVersion11, hdrs, http_exceptions, web
 from aiohttp.web_request import BaseRequest
 
 from tirelessd.api.answers import WholeAnswer
+from tirelessd.api.grammar import StrictParser, complaint
 from tirelessd.api.limits import Limits
 from tirelessd.api.problems import new_request_id, problem_of, problem_response
-from tirelessd.api.refusals import MalformedRequest, RequestTimeout, UnknownPath
+from tirelessd.api.refusals import MalformedRequest, Overloaded, RequestTimeout, UnknownPath
 from tirelessd.core.events import Emit, UnexpectedError
 
 # A client that is refused while it still sends is read on for a while, so that it sees the answer
 # instead of a reset; much longer would let it hold the connection for nothing.
 LINGERING_SECONDS: Final = 5.0
+# What heads that have begun to arrive may take, of all connections together: the usual one comes
+# complete and takes nothing.
+HELD_HEADS_BYTES: Final = 33_554_432
 
 
 class Roster:
@@ -36,7 +40,7 @@ class Roster:
         self.emit = emit
         self._spare_descriptors = spare_descriptors
         self.is_leaving = False
-        self.late_answer = _late_answer(limits)
+        self.held_heads_bytes = 0
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._all_gone = asyncio.Event()
@@ -94,7 +98,7 @@ class Connection(web.RequestHandler):
     """A connection with its deadlines; `manager` is aiohttp's server behind it."""
 
     __slots__ = (
-        "_has_partial_head",
+        "_head_bytes",
         "_head_timer",
         "_is_late",
         "_roster",
@@ -117,8 +121,12 @@ class Connection(web.RequestHandler):
         self._wire: asyncio.WriteTransport | None = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
-        self._has_partial_head = False
+        # Of a head that is not complete yet.
+        self._head_bytes = 0
         self._is_late = False
+        # aiohttp makes its parser itself, and asks whatever stands here.
+        assert self._parser is not None
+        self._parser = StrictParser(self._parser)  # type: ignore[assignment]  # has what is called
 
     # --- deadlines -----------------------------------------------------------
 
@@ -140,6 +148,7 @@ class Connection(web.RequestHandler):
         """Forget the connection; a handler that is at work goes on to its end."""
         super().connection_lost(exc)
         self._cancel_timers()
+        self._forget_head()
         self._roster.leave(self)
 
     def data_received(self, data: bytes) -> None:
@@ -149,15 +158,30 @@ class Connection(web.RequestHandler):
         requests = self._request_count
         super().data_received(data)
         if self._request_count != requests:
-            self._has_partial_head = False
+            if self._head_bytes:
+                self._forget_head()
             if self._head_timer is not None:
                 self._head_timer.cancel()
                 self._head_timer = None
-        elif self._is_between_requests and not data.isspace():
+        elif data and self._is_between_requests and (self._head_bytes or not data.isspace()):
             # Empty lines before a request line are allowed, and are no request yet (RFC 9112).
-            self._has_partial_head = True
-            if self._head_timer is None:
-                self._await_head()
+            self._hold_head(len(data))
+
+    def _hold_head(self, size_bytes: int) -> None:
+        """Count what came of a head that is not complete, and bound how much and how long."""
+        self._head_bytes += size_bytes
+        self._roster.held_heads_bytes += size_bytes
+        if self._head_bytes > self._roster.limits.header_bytes:
+            most = self._roster.limits.header_bytes
+            self._refuse_head(MalformedRequest(f"the headers are larger than {most} bytes"))
+        elif self._roster.held_heads_bytes > HELD_HEADS_BYTES:
+            self._refuse_head(Overloaded())
+        elif self._head_timer is None:
+            self._await_head()
+
+    def _forget_head(self) -> None:
+        self._roster.held_heads_bytes -= self._head_bytes
+        self._head_bytes = 0
 
     def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002  (aiohttp's)
         """Go on reading if reading was paused; aiohttp asks for it after every body."""
@@ -177,8 +201,15 @@ class Connection(web.RequestHandler):
     def _give_up_head(self) -> None:
         self._head_timer = None
         # To a client that sent nothing an answer would be one to a question it has yet to ask.
-        if self.transport is not None and self._has_partial_head:
-            self.transport.write(self._roster.late_answer)
+        if self._head_bytes:
+            limits = self._roster.limits
+            self._refuse_head(RequestTimeout("headers", limits.header_seconds))
+        self.force_close()
+
+    def _refuse_head(self, error: Exception) -> None:
+        """Answer what is not a request yet, and so has no way through a handler; and close."""
+        if self.transport is not None:
+            self.transport.write(_bare_answer(error))
         self.force_close()
 
     def pause_writing(self) -> None:
@@ -208,7 +239,7 @@ class Connection(web.RequestHandler):
         """
         is_waited_for = self._is_late and not self._request_count
         is_idle = self._is_between_requests and not self._messages and not is_waited_for
-        is_idle = is_idle and not self._has_partial_head
+        is_idle = is_idle and not self._head_bytes
         if is_idle and self._current_request is None:
             self.force_close()
 
@@ -225,9 +256,10 @@ class Connection(web.RequestHandler):
         if isinstance(resp, web.HTTPException):
             # Only aiohttp's router raises these, for targets that are no path: `*`, `host:port`.
             resp = _problem_answer(UnknownPath())
-        if self._roster.is_leaving:
-            # Told to the client, so that it sends its next request elsewhere instead of into a
-            # connection that is closing.
+        # Told to the client, so that it sends its next request elsewhere instead of into a
+        # connection that is closing. After an `Upgrade` that nobody accepts, aiohttp's parser loses
+        # what came along with the request: nothing may follow it here.
+        if self._roster.is_leaving or hdrs.UPGRADE in request.headers:
             resp.force_close()
         if isinstance(resp, WholeAnswer) and self._may_send_whole(request, resp):
             return await self._send_whole(resp), False
@@ -260,7 +292,7 @@ class Connection(web.RequestHandler):
         """Answer what never reached a handler: bad HTTP, or a defect of the edge itself."""
         del message  # it quotes the request
         if status < 500:
-            response = _problem_answer(MalformedRequest("this is not HTTP as RFC 9112 has it"))
+            response = _problem_answer(MalformedRequest(complaint(exc)))
         else:
             error = exc if isinstance(exc, Exception) else RuntimeError(str(exc))
             self._roster.emit(UnexpectedError("HTTP connection", error))
@@ -283,13 +315,16 @@ def _problem_answer(error: Exception) -> web.Response:
     return problem_response(problem_of(error, request_id=new_request_id()))
 
 
-def _late_answer(limits: Limits) -> bytes:
-    """The whole answer to headers that did not come in time, ready to be sent as it is."""
-    response = problem_response(problem_of(RequestTimeout("headers", limits.header_seconds)))
+def _bare_answer(error: Exception) -> bytes:
+    """The whole answer to what is no request, ready to be sent as it is."""
+    response = _problem_answer(error)
+    if response.status == 503:
+        # No queue's pace tells when others will be done sending.
+        response.headers["Retry-After"] = "1"
     body = response.body
     assert isinstance(body, bytes)
     head = (
-        "HTTP/1.1 408 Request Timeout",
+        f"HTTP/1.1 {response.status} {response.reason}",
         *(f"{name}: {value}" for name, value in response.headers.items()),
         f"Content-Length: {len(body)}",
         "Connection: close",

@@ -9,17 +9,19 @@ class Limits(msgspec.Struct, frozen=True):
     """Bounds on what a connection may send and hold.
 
     `body_bytes` bounds a payload, and a line of a batch; `batch_lines` and `batch_bytes` a batch as
-    a whole. `header_seconds` runs from the first byte of a request (for the first one, from the
-    connection's start) to the end of its headers, `body_seconds` from there to the end of its body;
-    a caller that does not take its answer gets as long again. `idle_seconds` is how long a
-    connection is kept between two requests. `held_bytes` bounds the bodies of all requests at work
-    together; beyond it requests are refused until others are done.
+    a whole; `header_bytes` the headers of a request together. `header_seconds` runs from the first
+    byte of a request (for the first one, from the connection's start) to the end of its headers,
+    `body_seconds` from there to the end of its body; a caller that does not take its answer gets as
+    long again. `idle_seconds` is how long a connection is kept between two requests. `held_bytes`
+    bounds the bodies of all requests at work together; beyond it requests are refused until others
+    are done.
     """
 
     body_bytes: int = 1_048_576
     batch_lines: int = 10_000
     batch_bytes: int = 33_554_432
     connections: int = 10_000
+    header_bytes: int = 65_536
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     idle_seconds: float = 75.0

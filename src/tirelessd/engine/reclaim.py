@@ -16,6 +16,7 @@ from tirelessd.engine.pool import Pool
 from tirelessd.engine.settler import Settler
 from tirelessd.store.base import Store
 
+# What one commit of a round, of whatever kind, takes on: callers wait behind it.
 BATCH_ITEMS: Final = 500
 LEASE_SECONDS: Final = 30.0
 EXPIRED: Final = "the lease expired: its process died or lost the store"

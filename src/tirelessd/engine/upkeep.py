@@ -22,7 +22,7 @@ from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.health import StoreWatch
 from tirelessd.engine.pauses import Pauses
-from tirelessd.engine.reclaim import Reclaim
+from tirelessd.engine.reclaim import BATCH_ITEMS, Reclaim
 from tirelessd.engine.snapshots import Snapshots
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Store
@@ -34,7 +34,6 @@ SNAPSHOT_SECONDS: Final = 2.0
 PAUSES_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 2.0
 PROBE_DOWN_SECONDS: Final = 0.25
-BATCH_ITEMS: Final = 500
 
 
 class Upkeep:

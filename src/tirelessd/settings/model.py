@@ -102,6 +102,10 @@ class LimitsSettings(SettingsModel):
     connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     """The most connections at once. Each costs a descriptor and some tens of kilobytes."""
 
+    header_bytes: Annotated[int, Field(ge=8_192, le=1_048_576)] = 65_536
+    """The largest headers of a request, all fields together; a single field may have 8 190 bytes.
+    As much as common proxies pass on, or more."""
+
     header_seconds: Annotated[float, Field(gt=0, le=3_600)] = 10.0
     """How long a caller may take to send its headers. Honest ones take milliseconds; a dripping one
     must not hold a connection."""
