@@ -207,6 +207,8 @@ class Daemon:
         What was opened is closed on failure, in bounded time.
         """
         try:
+            # A port that is taken is found before the store is touched, or an item claimed.
+            await self._api.bind()
             # The probes answer while a large store is being opened: starting, not dead.
             await self._ops.start()
             await self._open_store()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 from aiohttp import web
 
@@ -62,23 +62,41 @@ class Listener:
         """How many connections are open."""
         return 0 if self._roster is None else len(self._roster)
 
-    async def start(self) -> None:
-        """Listen; raises `StartError` naming the setting when the address cannot be had."""
+    async def bind(self) -> None:
+        """Take the address; raises `StartError` naming the setting when it cannot be had.
+
+        So what cannot listen is known before anything else is begun.
+        """
         await self._runner.setup()
         self._roster = Roster(self._limits, self._emit, self._spare_descriptors)
         # Not through aiohttp's own site: it has no way to be given another class of connection.
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self._connect, self._host, self._port, backlog=BACKLOG
+                self._connect, self._host, self._port, backlog=BACKLOG, start_serving=False
             )
         except OSError as error:
-            await self._runner.cleanup()
-            where = f"{self._name}.host, {self._name}.port"
-            # asyncio puts words of its own around the system's.
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-            message = f"{where}: cannot listen on {self._host}:{self._port}: {reason}"
-            raise StartError(message) from None
+            await self._fail(error)
+
+    async def start(self) -> None:
+        """Listen, on the address that `bind` took, if it did; raises `StartError` as it does."""
+        if self._server is None:
+            await self.bind()
+        assert self._server is not None
+        try:
+            await self._server.start_serving()
+        except OSError as error:
+            self._server.close()
+            self._server = None
+            await self._fail(error)
         self._emit(ListenerOpened(self._name, self._url()))
+
+    async def _fail(self, error: OSError) -> NoReturn:
+        await self._runner.cleanup()
+        where = f"{self._name}.host, {self._name}.port"
+        # asyncio puts words of its own around the system's.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        message = f"{where}: cannot listen on {self._host}:{self._port}: {reason}"
+        raise StartError(message) from None
 
     def _connect(self) -> Connection:
         manager = self._runner.server

@@ -1,0 +1,43 @@
+"""P5: a process that stands still for half a minute goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import pytest
+
+from tests.faults.conduct import check_latency
+from tests.faults.experiment import Experiment, Scale
+from tests.waiting import a_moment
+
+RECOVERY_SECONDS = 2.0
+
+
+@pytest.mark.row("P5")
+@pytest.mark.timeout(200)
+async def test_stopped_process_repeats_nothing(experiment: Experiment, scale: Scale) -> None:
+    """Attempts under way are not repeated, nothing panics, and intake is soon as quick as before.
+
+    While it is stopped nobody answers /livez, so I9 cannot hold.
+    """
+    await experiment.start()
+    async with experiment.load(rate=scale.pick(50, 100), word={"ok": 3, "slow": 1}):
+        await a_moment(scale.pick(1.0, 5.0))
+
+        experiment.daemon.send(signal.SIGSTOP)
+        await a_moment(scale.pick(3.0, 30.0))
+        experiment.daemon.send(signal.SIGCONT)
+
+        resumed_at = asyncio.get_running_loop().time()
+        heal_seconds = await experiment.heal(5)
+        await a_moment(scale.pick(1.0, 20.0))
+    books = await experiment.finish(without={"I9"})
+
+    assert heal_seconds <= RECOVERY_SECONDS
+    assert books.duplicates == 0
+    assert {item["attempts"] for item in books.items.values()} == {1}
+    assert "store.failed" not in {line["event"] for line in experiment.daemon.lines}
+    if scale.is_long:
+        # The callers' own crowd of those that gave up meanwhile is over by then.
+        check_latency(books, 0.25, since=resumed_at + 5 * RECOVERY_SECONDS)
