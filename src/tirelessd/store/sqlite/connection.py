@@ -94,11 +94,6 @@ def is_there(path: Path) -> bool:
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
         raise StartError(f"{path} is {kind}; the store must be a file")
-    if status.st_nlink > 1:
-        raise StartError(
-            f"{path} has {status.st_nlink} names, and what was last written to it may stand "
-            "beside another one; leave it only the name that it was used under"
-        )
     return True
 
 
@@ -177,7 +172,13 @@ def _examine(
     path: Path, busy_seconds: float, monotonic: Callable[[], float], *, is_same_boot: bool
 ) -> None:
     """Refuse what is not ours or not whole, on a connection that cannot change a byte."""
-    if path.stat().st_size == 0:
+    status = path.stat()
+    if status.st_nlink > 1:
+        raise StartError(
+            f"{path} has {status.st_nlink} names, and what was last written to it may stand "
+            "beside another one; leave it only the name that it was used under"
+        )
+    if status.st_size == 0:
         raise StartError(f"{path} is empty, so a database was lost here; restore or remove it")
     evidence = LogEvidence(path)
     db = open_reader(path, busy_seconds)
