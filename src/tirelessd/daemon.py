@@ -17,7 +17,7 @@ from typing import Final, assert_never
 from tirelessd import __version__
 from tirelessd.api.app import build_app
 from tirelessd.api.auth import Auth, Token
-from tirelessd.api.limits import Limits
+from tirelessd.api.limits import OPS_LIMITS, Limits
 from tirelessd.api.listener import Listener
 from tirelessd.api.ops import build_ops_app
 from tirelessd.core.clock import Clock, SystemClock
@@ -130,7 +130,7 @@ class Daemon:
     def _make_ops(self) -> Listener:
         settings = self._settings
         app = build_ops_app(self._scrape, self._engine.health, self._engine.status)
-        return Listener("ops", app, settings.ops.host, settings.ops.port, Limits(), self._emit)
+        return Listener("ops", app, settings.ops.host, settings.ops.port, OPS_LIMITS, self._emit)
 
     def _read_gauges(self) -> None:
         """Before a scrape: take over what is read and not counted."""

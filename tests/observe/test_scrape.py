@@ -17,9 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from pytest_aiohttp import AiohttpClient
 
 from tests.observe.events import EXAMPLES, make_metrics, value
+from tests.waiting import a_moment, wait_until
 from tirelessd.core.queue import QueueConfig
 from tirelessd.observe.metrics import Metrics
-from tirelessd.observe.scrape import ScrapeHandler
+from tirelessd.observe.scrape import WAITING_KINDS, ScrapeHandler
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -176,3 +177,96 @@ async def test_what_is_scraped_is_what_was_counted(client: Client, metrics: Metr
 
     key = ("tirelessd_items_accepted_total", "[('queue', 'work')]")
     assert text[key] == value(metrics, "items_accepted_total", queue="work") == 1
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "application/openmetrics-text; version=9.ä",
+        "application/openmetrics-text; version=x",
+        'application/openmetrics-text; version="1;x"',
+        "application/openmetrics-text; version=1.1.<script>",
+        "application/openmetrics-text; version=",
+        "text/plain; version=1.0.0.0.0.0.0",
+        ";;;=,,,",
+        "a" * 8_000,
+    ],
+)
+async def test_nonsense_is_answered_in_the_oldest_format(client: Client, accept: str) -> None:
+    """Whatever a header asks for, the answer is metrics, and says nothing of the header."""
+    response = await client.get("/metrics", headers={"Accept": accept})
+
+    assert response.status == 200
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def test_scrapes_that_wait_share_one_rendering(
+    client: Client, metrics: Metrics, refresh: Refresher
+) -> None:
+    """A crowd of scrapers costs two renderings: the one that runs and the one that waits."""
+    gate = Gate()
+    metrics.registry.register(gate)
+    first = asyncio.ensure_future(scrape(client, "*/*"))
+    await asyncio.to_thread(gate.entered.wait)
+
+    crowd = [asyncio.ensure_future(scrape(client, "*/*")) for _ in range(50)]
+    await all_have_asked(client, 51)
+    gate.leave.set()
+    texts = await asyncio.gather(first, *crowd)
+
+    assert len(refresh.threads) == gate.times == 2
+    assert len(set(texts[1:])) == 1
+
+
+async def test_too_many_kinds_of_scrapes_at_once_are_refused(
+    client: Client, metrics: Metrics
+) -> None:
+    """Names are the scraper's to choose, so that each may be a kind of its own."""
+    gate = Gate()
+    metrics.registry.register(gate)
+    first = asyncio.ensure_future(scrape(client, "*/*"))
+    await asyncio.to_thread(gate.entered.wait)
+
+    paths = [f"/metrics?name[]=n{number}" for number in range(3 * WAITING_KINDS)]
+    crowd = [asyncio.ensure_future(client.get(path)) for path in paths]
+    await all_have_asked(client, 1 + len(crowd))
+    gate.leave.set()
+    responses = await asyncio.gather(*crowd)
+    await first
+
+    refused = [response for response in responses if response.status == 503]
+    assert len(responses) - len(refused) == WAITING_KINDS - 1
+    assert {response.headers["Retry-After"] for response in refused} == {"1"}
+
+
+class Gate:
+    """A collector that lets nobody pass until it is told to."""
+
+    def __init__(self) -> None:
+        self.entered, self.leave = threading.Event(), threading.Event()
+        self.times = 0
+
+    def describe(self) -> list[Metric]:
+        """Nothing; without this a collector is asked to collect when it is registered."""
+        return []
+
+    def collect(self) -> list[Metric]:
+        """No metrics, when it is time."""
+        self.times += 1
+        self.entered.set()
+        assert self.leave.wait(10)
+        return []
+
+
+async def all_have_asked(client: Client, count: int) -> None:
+    """Return when so many requests have reached their handler."""
+    runner = client.server.runner
+    assert runner is not None
+
+    async def have_asked() -> bool:
+        assert runner.server is not None
+        return runner.server.requests_count >= count
+
+    await wait_until(have_asked, 10)
+    # Counted before its handler's task has had its first step.
+    await a_moment()

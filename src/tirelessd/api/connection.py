@@ -51,13 +51,14 @@ class Roster:
     def join(self, connection: Connection) -> bool:
         """Take a new connection in; False when there are as many as there may be.
 
-        Three quarters of the process's file descriptors are the most, whatever the limits say, and
-        as many fewer as others may need; a quarter is what callers get in any case.
+        Whatever the limit, a listener has no more than its part of the process's file descriptors,
+        and as many fewer as others may need; a quarter is what callers get in any case.
         """
         # Asked anew each time: an operator can lower the limit of a running process.
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        ours = min(descriptors * 3 // 4, descriptors - self._spare_descriptors)
-        if len(self._connections) >= min(self.limits.connections, max(ours, descriptors // 4)):
+        part = int(descriptors * self.limits.descriptor_share)
+        rest = max(descriptors - self._spare_descriptors, descriptors // 4)
+        if len(self._connections) >= min(self.limits.connections, part, rest):
             return False
         self._connections.add(connection)
         return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 
@@ -14,7 +16,8 @@ class Limits(msgspec.Struct, frozen=True):
     `body_seconds` from there to the end of its body; a caller that does not take its answer gets as
     long again. `idle_seconds` is how long a connection is kept between two requests. `held_bytes`
     bounds the bodies of all requests at work together; beyond it requests are refused until others
-    are done.
+    are done. `descriptor_share` is the part of the process's file descriptors that connections may
+    have, whatever `connections` says.
     """
 
     body_bytes: int = 1_048_576
@@ -26,3 +29,8 @@ class Limits(msgspec.Struct, frozen=True):
     body_seconds: float = 30.0
     idle_seconds: float = 75.0
     held_bytes: int = 268_435_456
+    descriptor_share: float = 0.75
+
+
+# Probes, a scraper or two, and people: whoever floods this listener takes nothing from the other.
+OPS_LIMITS: Final = Limits(connections=512, header_seconds=5.0, descriptor_share=0.125)
