@@ -26,6 +26,8 @@ FOLDER: Final = ROOT / ".bench"
 RESULTS: Final = "results.json"
 PAGE: Final = ROOT / "docs/performance.md"
 WIDTH: Final = 160
+# Above it somebody else had more than half a processor.
+CALM_LOAD: Final = 0.5
 
 program = typer.Typer(add_completion=False, help="Benchmarks of tirelessd.")
 
@@ -62,6 +64,8 @@ def run(
 async def _measure(names: list[str], run: Run, folder: Path) -> Report:
     machine = this_machine(folder)
     started_at, load = instant(run.clock.wall()), os.getloadavg()[0]
+    if load > CALM_LOAD:
+        run.say(f"the load average is {load:.2f}: what else runs here is in every figure")
     found: list[Found] = []
     for name in names:
         run.say(f"{name} ...")
