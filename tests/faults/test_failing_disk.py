@@ -51,8 +51,12 @@ async def injected(experiment: Experiment, *rules: str) -> AsyncIterator[Process
 
 async def is_traced(experiment: Experiment) -> bool:
     """Whether every thread of the daemon has its tracer."""
-    status = Path(f"/proc/{experiment.daemon.pid}/status").read_text(encoding="ascii")
-    return "TracerPid:\t0\n" not in status
+    return "TracerPid:\t0\n" not in told(f"/proc/{experiment.daemon.pid}/status")
+
+
+def told(path: str) -> str:
+    """What the kernel says in one of its files."""
+    return Path(path).read_text(encoding="ascii")
 
 
 def has_unknown(experiment: Experiment) -> bool:
@@ -178,6 +182,6 @@ async def test_start_on_a_hanging_disk_can_be_given_up(experiment: Experiment) -
 
         await wait_until(is_starting, 20)
         assert await daemon.probe(session, "/livez") == 200
-    [child] = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text("ascii").split()
+    [child] = told(f"/proc/{daemon.pid}/task/{daemon.pid}/children").split()
     os.kill(int(child), signal.SIGTERM)
     await daemon.wait(10)
