@@ -55,3 +55,18 @@ async def test_waiter_sleeps_through_a_relapse() -> None:
 
     watch.worked()
     await waiter
+
+
+async def test_probe_that_goes_well_invites_whoever_owes_an_outcome() -> None:
+    """It need not wait for its pause to end; an invitation is for those who wait, once."""
+    watch = StoreWatch(Recorder())
+    waiting = asyncio.ensure_future(watch.wait_chance(60.0))
+    await asyncio.sleep(0)
+
+    watch.invite()
+    await asyncio.wait_for(waiting, 10)
+    late = asyncio.ensure_future(watch.wait_chance(60.0))
+    await asyncio.sleep(0)
+
+    assert not late.done()
+    late.cancel()

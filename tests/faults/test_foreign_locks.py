@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -21,12 +22,12 @@ MIB = 1 << 20
 LOG_SECONDS = 60.0
 # A process of its own, for two connections of one process would share their locks.
 SCRIPT = """
-import sys, apsw
+import json, sys, apsw
 db = apsw.Connection(sys.argv[1])
 db.set_busy_timeout(3000)
 for line in sys.stdin:
     try:
-        db.execute(line).fetchall()
+        db.execute(json.loads(line)).fetchall()
         print("done", flush=True)
     except apsw.Error as error:
         print(error, flush=True)
@@ -49,7 +50,7 @@ async def execute(process: Process, sql: str) -> str:
     """What came of a statement of theirs."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(f"{sql}\n".encode())
+    process.stdin.write(json.dumps(sql).encode() + b"\n")
     return (await asyncio.wait_for(process.stdout.readline(), 15)).decode().strip()
 
 
@@ -148,7 +149,7 @@ async def test_dropped_table_ends_no_item_and_stops_everything(
 
 
 async def definition_of(experiment: Experiment, name: str) -> str:
-    """The statement that makes a table or index, in one line."""
+    """The statement that makes a table or index."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -159,4 +160,4 @@ async def definition_of(experiment: Experiment, name: str) -> str:
         stdout=PIPE,
     )
     said, _ = await process.communicate()
-    return said.decode().strip().replace("\n", "\\n")
+    return said.decode().strip()

@@ -17,7 +17,13 @@ from tests.recorder import Recorder
 from tests.store.disk import FaultyDisk
 from tests.store.shelf import LEASE_SECONDS, Shelf, Slots, ids_of, new_item, retry, succeed
 from tests.waiting import wait_until
-from tirelessd.core.errors import CommitUnknown, StartError, StoreFull, StoreUnavailable
+from tirelessd.core.errors import (
+    CommitUnknown,
+    StartError,
+    StoreFull,
+    StoreUnavailable,
+    UnstorableValue,
+)
 from tirelessd.core.events import StoreOperationFinished
 from tirelessd.core.item import ItemRecord, State
 from tirelessd.core.queue import QueueConfig, Retention
@@ -381,3 +387,40 @@ async def test_checkpoint_that_finds_no_room_is_no_strangers_doing(
 
     assert next(writes) > 40
     assert len(await fragile.take(limit=1_000)) == 501
+
+
+@pytest.mark.parametrize("table", ["results", "items"])
+async def test_dropped_table_is_nobodys_bad_value(shelf: Shelf, path: Path, table: str) -> None:
+    """Every call is refused as the store's failure, so that no item is given up for it."""
+    [item_id] = await shelf.put(new_item())
+    claim = await shelf.take_one()
+    foreign = apsw.Connection(str(path))
+    foreign.execute(f"DROP TABLE {table}")
+    foreign.close()
+
+    with pytest.raises(StoreUnavailable, match="was dropped or changed") as settled:
+        await shelf.settle(succeed(claim, b"done"))
+    with pytest.raises(StoreUnavailable, match="was dropped or changed"):
+        await shelf.store.probe()
+
+    assert item_id == claim.item.id
+    assert not isinstance(settled.value, UnstorableValue)
+
+
+async def test_purged_number_is_never_given_again(path: Path) -> None:
+    """A list that had stopped at the last item goes on with the next one after a restart."""
+    shelf = Shelf(lambda clock: SqliteStore(path, clock=clock))
+    await shelf.store.open()
+    await shelf.put(*[new_item() for _ in range(3)])
+    await shelf.settle(*[succeed(claim) for claim in await shelf.take()])
+    page = await shelf.store.list_items("work", None, None, 2)
+    shelf.clock.advance(100.0)
+    queues = [QueueConfig("work", retention=Retention(succeeded_seconds=1.0))]
+    await shelf.store.purge(queues, 100)
+
+    await shelf.reopen()
+    [item_id] = await shelf.put(new_item())
+
+    later = await shelf.store.list_items("work", None, page.next_after, 10)
+    assert [item.id for item in later.items] == [item_id]
+    await shelf.store.close()

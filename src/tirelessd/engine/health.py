@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
@@ -36,6 +36,7 @@ class StoreWatch:
         self._up.set()
         self._down_since = 0.0
         self._unwritten = 0
+        self._chance = asyncio.Event()
         self.problem: str | None = None
 
     @property
@@ -60,6 +61,16 @@ class StoreWatch:
             down_seconds = asyncio.get_running_loop().time() - self._down_since
             self._emit(StoreHealed(down_seconds))
             self._up.set()
+
+    def invite(self) -> None:
+        """A probe went well: whoever owes an outcome may try it now."""
+        self._chance.set()
+        self._chance = asyncio.Event()
+
+    async def wait_chance(self, seconds: float) -> None:
+        """Return at the next invitation, or after so many seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._chance.wait(), seconds)
 
     @contextmanager
     def owing(self) -> Iterator[None]:

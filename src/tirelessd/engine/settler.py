@@ -113,6 +113,8 @@ class Settler:
             retry=tenacity.retry_if_exception(is_worth_repeating),
             wait=tenacity.wait_random_exponential(RETRY_INITIAL_SECONDS, RETRY_CAP_SECONDS),
             before_sleep=self._report,
+            # Not the event loop's: a store that heals must not wait for the longest pause to end.
+            sleep=self._watch.wait_chance,
         )
         with self._watch.owing():
             answer: T = await retrying(write, *args, **kwargs)

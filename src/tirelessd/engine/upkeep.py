@@ -83,6 +83,7 @@ class Upkeep:
             self._watch.failed(error)
         else:
             self._watch.worked()
+            self._watch.invite()
 
     async def expire(self) -> None:
         """End queued items whose deadline has passed."""

@@ -102,6 +102,7 @@ class Writer:
             try:
                 check_tables(self._db)
             except (apsw.Error, StoreUnavailable) as cause:
+                self._discard()  # so that nothing is written before everything is there again
                 return cause
         return error
 
