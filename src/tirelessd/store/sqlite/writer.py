@@ -27,6 +27,8 @@ from tirelessd.store.sqlite.transaction import Transaction, random_numbers
 
 # Pages in the log that are worth a checkpoint; it takes some milliseconds between two commits.
 CHECKPOINT_PAGES: Final = 1_000
+# What a commit waits for a foreign lock that the one before it found, too.
+LOCKED_OUT_SECONDS: Final = 0.02
 SLOW_FLUSH_SECONDS: Final = 0.05
 SLOW_CHECKPOINT_PAGES: Final = 8_000
 # Never the number of a row that has been purged: a list that stopped there goes on after it.
@@ -45,6 +47,7 @@ class Writer:
         self._path = path
         self._monotonic = monotonic
         self._flush_seconds = 0.0
+        self._is_locked_out = False
         self._busy_seconds = busy_seconds
         [self._owner] = random_numbers(1)
         self._db: apsw.Connection | None = None
@@ -65,6 +68,7 @@ class Writer:
         assert self._files is not None
         self._files.check()
         self._db = db = open_writer(self._path, self._busy_seconds)
+        self._is_locked_out = False
         try:
             check_tables(db)
             db.execute(
@@ -86,15 +90,24 @@ class Writer:
         """Write a batch and set what each operation came to; never raises."""
         try:
             self._write_together(batch)
+            self._be_patient(is_locked_out=False)
         except Exception as failure:  # noqa: BLE001  (whatever it is, all who share the commit hear it)
             error = self._explain(failure)
             fault = fault_of(error, self._system_errno)
+            self._be_patient(is_locked_out=fault is Fault.BUSY)
             if fault is Fault.VALUE and len(batch.operations) > 1:
                 for operation in batch.operations:
                     self.write(Batch([operation], batch.now))
             else:
                 for operation in batch.operations:
                     operation.error = store_error(error, fault)
+
+    def _be_patient(self, *, is_locked_out: bool) -> None:
+        """Wait for a foreign lock once: whoever comes while it stays is refused at once."""
+        if self._db is not None and is_locked_out is not self._is_locked_out:
+            self._is_locked_out = is_locked_out
+            seconds = LOCKED_OUT_SECONDS if is_locked_out else self._busy_seconds
+            self._db.set_busy_timeout(int(seconds * 1000))
 
     def _explain(self, error: Exception) -> Exception:
         """The cause of an error: a statement that makes no sense may lack its table."""
