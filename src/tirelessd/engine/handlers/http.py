@@ -38,6 +38,9 @@ EXCERPT_BYTES: Final = 16_384
 # that has come must not be lost to the limit, for a 404 is not tried again and a timeout is.
 EXCERPT_MARGIN_SECONDS: Final = 0.1
 CONTENT_TYPE_MAX_CHARACTERS: Final = 255
+# aiohttp notes each chunk of what is not yet read, some fifty bytes for one that may hold one byte;
+# a quarter of this many chunks are the most it notes.
+READ_AHEAD_BYTES: Final = 16_384
 WRITTEN_AT_ONCE_BYTES: Final = 1_048_576
 UNKNOWN_CONTENT: Final = "application/octet-stream"
 
@@ -118,6 +121,7 @@ class HttpHandler:
             response_class=UpstreamResponse,
             auto_decompress=False,
             trust_env=False,
+            read_bufsize=READ_AHEAD_BYTES,
             # Where the caller said nothing of the payload, aiohttp would.
             skip_auto_headers=("Content-Type",),
             # `connect` covers name lookup, TCP and TLS; the engine bounds the whole.
