@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Iterator
 from typing import Any, Final, cast
 
 import aiohttp
@@ -20,6 +19,7 @@ INFORMATIONAL_MAX: Final = 16
 # of one byte brings five bytes of framing with each, which is wasteful but honest.
 FRAMING_MAX_BYTES: Final = 65_536
 FRAMING_MAX_PER_BODY_BYTE: Final = 8
+PIECE_BYTES: Final = 16_384
 _HEAD_END: Final = b"\r\n\r\n"
 
 
@@ -45,6 +45,14 @@ class UpstreamProtocol(ResponseHandler):
         self.received_bytes = 0
         self._informational = 0
         self._body: StreamReader | None = None
+        # What has come and is not parsed yet, and the last bytes that were.
+        self._waiting = b""
+        self._seam = b""
+
+    @property
+    def should_close(self) -> bool:
+        """Whether no other request may go over this connection."""
+        return super().should_close or bool(self._waiting)
 
     def set_response_params(self, **params: Any) -> None:
         """Get ready for the answer to another request; aiohttp calls it just before sending."""
@@ -52,20 +60,36 @@ class UpstreamProtocol(ResponseHandler):
         self.received_bytes = 0
         self._informational = 0
         self._body = None
+        self._seam = b""
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, up to the first fault, and tell whoever reads the body of it."""
-        self.received_bytes += len(data)
-        for piece in self._pieces(data):
-            super().data_received(piece)
-            if self.exception() is not None:
-                break
+        """Parse what has come, up to the first fault, and tell whoever reads the body of it.
+
+        Without data, the reader has caught up and more can be parsed. What a parser that was told
+        to pause is given, it copies each time, so that it is given little and no more then.
+        """
+        self._waiting += data
+        if not data:
+            super().data_received(b"")
+        while self._waiting and not self._reading_paused and self.exception() is None:
+            self._parse_piece()
         self._check_framing()
         error = self.exception()
         if error is not None and self._body is not None and not self._body.is_eof():
             # aiohttp leaves the reader of the body waiting for what will never be parsed.
             self._body.set_exception(_as_client_error(error))
+
+    def _parse_piece(self) -> None:
+        end = PIECE_BYTES
+        if self._body is None:
+            found = (self._seam + self._waiting[:PIECE_BYTES]).find(_HEAD_END)
+            if found >= 0:
+                end = found + len(_HEAD_END) - len(self._seam)
+        piece, self._waiting = self._waiting[:end], self._waiting[end:]
+        self._seam = (self._seam + piece)[1 - len(_HEAD_END) :]
+        self.received_bytes += len(piece)
+        super().data_received(piece)
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take the head of an answer; aiohttp calls it for each."""
@@ -82,14 +106,6 @@ class UpstreamProtocol(ResponseHandler):
         else:
             self._body = body
         super().feed_data(data, size)
-
-    def _pieces(self, data: bytes) -> Iterator[bytes]:
-        while self._body is None and _HEAD_END in data:
-            head, end, data = data.partition(_HEAD_END)
-            yield head + end
-            if not data:
-                return
-        yield data
 
     def _check_framing(self) -> None:
         body_bytes = self._body.total_bytes if self._body is not None else 0

@@ -38,8 +38,8 @@ EXCERPT_BYTES: Final = 16_384
 # that has come must not be lost to the limit, for a 404 is not tried again and a timeout is.
 EXCERPT_MARGIN_SECONDS: Final = 0.1
 CONTENT_TYPE_MAX_CHARACTERS: Final = 255
-# aiohttp notes each chunk of what is not yet read, some fifty bytes for one that may hold one byte;
-# a quarter of this many chunks are the most it notes.
+# aiohttp notes every chunk that is not read yet, with some fifty bytes for one that may hold one;
+# a sixteenth of this are the most that it notes.
 READ_AHEAD_BYTES: Final = 16_384
 WRITTEN_AT_ONCE_BYTES: Final = 1_048_576
 UNKNOWN_CONTENT: Final = "application/octet-stream"
