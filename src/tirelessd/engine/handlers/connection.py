@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 from typing import Any, Final, cast
 
 import aiohttp
@@ -19,6 +20,10 @@ INFORMATIONAL_MAX: Final = 16
 # of one byte brings five bytes of framing with each, which is wasteful but honest.
 FRAMING_MAX_BYTES: Final = 65_536
 FRAMING_MAX_PER_BODY_BYTE: Final = 8
+# Of what a system keeps unread, half of what is wanted of an answer, for it doubles the figure: an
+# event loop reads all there is in one go, for each slot at once.
+SOCKET_MIN_BYTES: Final = 32_768
+SOCKET_MAX_BYTES: Final = 1_048_576
 PIECE_BYTES: Final = 16_384
 _HEAD_END: Final = b"\r\n\r\n"
 
@@ -133,8 +138,12 @@ class UpstreamConnector(aiohttp.TCPConnector):
     answers and work keeps the connections busy.
     """
 
-    def __init__(self, resolver: ThreadResolver, **options: Any) -> None:
-        super().__init__(resolver=resolver, use_dns_cache=False, **options)
+    def __init__(self, resolver: ThreadResolver, answer_bytes: int, **options: Any) -> None:
+        room_bytes = min(max(answer_bytes // 2, SOCKET_MIN_BYTES), SOCKET_MAX_BYTES)
+        make_socket = functools.partial(_small_socket, room_bytes)
+        super().__init__(
+            resolver=resolver, use_dns_cache=False, socket_factory=make_socket, **options
+        )
         self._names = resolver
         factory: Any = functools.partial(UpstreamProtocol, loop=self._loop)
         self._factory = factory
@@ -155,3 +164,12 @@ class UpstreamConnector(aiohttp.TCPConnector):
             return True
         address = connection.transport.get_extra_info("peername")[0]
         return self._names.is_current(address, host, port, self._family)
+
+
+def _small_socket(room_bytes: int, address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket that takes little more than is read of an answer, whatever the upstream sends."""
+    family, kind, protocol, _, _ = address
+    wire = socket.socket(family, kind, protocol)
+    # Before connecting, for the window is agreed on then.
+    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room_bytes)
+    return wire

@@ -110,6 +110,7 @@ class HttpHandler:
         config = self._config
         connector = UpstreamConnector(
             self._resolver,
+            config.response_bytes,
             limit=config.slots,  # one for each attempt there can be, so that none waits
             ssl=_tls_context(config) if self._url.scheme == "https" else False,
             force_close=not config.keepalive_seconds,
