@@ -193,6 +193,7 @@ async def test_headers_that_do_not_end_are_refused_at_their_limit(make_door: Mak
 
     assert (answer.status, answer.problem["code"]) == (400, "malformed_request")
     assert "10000 bytes" in answer.problem["detail"]
+    assert await wire.is_closed()
     await wait_until(door.is_empty, 10)
 
 

@@ -172,6 +172,27 @@ async def test_bad_http_is_told_what_is_bad_about_it(wire: Wire, raw: bytes, wor
     assert word in answer.problem["detail"]
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        START + b"Content-Length: +1\r\n\r\n",
+        START + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        START + b"X: " + b"a" * 20_000,
+        START + b"X: a\r\n" * 20_000,
+    ],
+    ids=["head", "body", "long line", "many lines"],
+)
+async def test_refusal_reaches_a_client_that_is_still_sending(wire: Wire, start: bytes) -> None:
+    """It reads the answer and the end; a reset would have taken both from it."""
+    wire.send(start, b"x" * 20_000_000)
+
+    answer = await wire.answer()
+    rest = await wire.rest()
+
+    assert (answer.status, answer.problem["code"]) == (400, "malformed_request")
+    assert rest == b""
+
+
 async def test_body_that_breaks_after_its_refusal_is_nobodys_news(
     make_edge: MakeEdge, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import HttpVersion11, hdrs, http_exceptions, web
@@ -24,6 +25,8 @@ from tirelessd.core.events import Emit, UnexpectedError
 # A client that is refused while it still sends is read on for a while, so that it sees the answer
 # instead of a reset; much longer would let it hold the connection for nothing.
 LINGERING_SECONDS: Final = 5.0
+# The same for what is no request: nothing but the answer is owed to it.
+REFUSED_SECONDS: Final = 1.0
 # What heads that have begun to arrive may take, of all connections together: the usual one comes
 # complete and takes nothing.
 HELD_HEADS_BYTES: Final = 33_554_432
@@ -101,7 +104,9 @@ class Connection(web.RequestHandler):
     __slots__ = (
         "_head_bytes",
         "_head_timer",
+        "_is_deaf",
         "_is_late",
+        "_left",
         "_roster",
         "_wire",
         "_write_timer",
@@ -125,6 +130,8 @@ class Connection(web.RequestHandler):
         # Of a head that is not complete yet.
         self._head_bytes = 0
         self._is_late = False
+        self._is_deaf = False
+        self._left: asyncio.Future[None] | None = None
         # aiohttp makes its parser itself, and asks whatever stands here.
         assert self._parser is not None
         self._parser = StrictParser(self._parser)  # type: ignore[assignment]  # has what is called
@@ -150,10 +157,14 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
         self._cancel_timers()
         self._forget_head()
+        if self._left is not None and not self._left.done():
+            self._left.set_result(None)
         self._roster.leave(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and watch how long a head takes to be complete."""
+        if self._is_deaf:
+            return
         # A request that comes in one piece, the usual one, costs no timer: only a head that is
         # still incomplete after this call gets one.
         requests = self._request_count
@@ -205,13 +216,36 @@ class Connection(web.RequestHandler):
         if self._head_bytes:
             limits = self._roster.limits
             self._refuse_head(RequestTimeout("headers", limits.header_seconds))
-        self.force_close()
+        else:
+            self.force_close()
 
     def _refuse_head(self, error: Exception) -> None:
         """Answer what is not a request yet, and so has no way through a handler; and close."""
-        if self.transport is not None:
-            self.transport.write(_bare_answer(error))
-        self.force_close()
+        if self._is_deaf or self.transport is None:
+            return
+        self.transport.write(_bare_answer(error))
+        self._stop_listening()
+        self._head_timer = self._loop.call_later(REFUSED_SECONDS, self.force_close)
+
+    def _stop_listening(self) -> None:
+        """End this direction, and let go by whatever the client still sends.
+
+        Closed with bytes unread, the connection would be reset, and the answer lost with it.
+        """
+        assert self.transport is not None
+        self._is_deaf = True
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        self._forget_head()
+        self.transport.write_eof()
+        self.transport.resume_reading()
+
+    async def _linger(self) -> None:
+        """Return when the client has left, or has been waited for long enough."""
+        if self.transport is not None and not self.transport.is_closing():
+            self._stop_listening()
+            self._left = self._loop.create_future()
+            await asyncio.wait({self._left}, timeout=REFUSED_SECONDS)
 
     def pause_writing(self) -> None:
         """The client does not take its answer: it gets a while."""
@@ -238,6 +272,8 @@ class Connection(web.RequestHandler):
 
         So does one that is about to come on a connection that was made in the last moments.
         """
+        if self._is_deaf:
+            self.force_close()
         is_waited_for = self._is_late and not self._request_count
         is_idle = self._is_between_requests and not self._messages and not is_waited_for
         is_idle = is_idle and not self._head_bytes
@@ -264,7 +300,11 @@ class Connection(web.RequestHandler):
             resp.force_close()
         if isinstance(resp, WholeAnswer) and self._may_send_whole(request, resp):
             return await self._send_whole(resp), False
-        return await super().finish_response(request, resp, start_time)
+        finished = await super().finish_response(request, resp, start_time)
+        if resp.status == HTTPStatus.BAD_REQUEST and not resp.keep_alive:
+            # Nobody knows where this request ends, so the client may be in the midst of it.
+            await self._linger()
+        return finished
 
     def _may_send_whole(self, request: BaseRequest, answer: WholeAnswer) -> bool:
         """Whether nothing about the request makes its answer another than the usual one."""
