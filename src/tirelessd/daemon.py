@@ -30,7 +30,9 @@ from tirelessd.engine.handlers.http import HttpConfig, HttpHandler
 from tirelessd.engine.handlers.python import PythonHandler
 from tirelessd.observe.dispatch import fan_out
 from tirelessd.observe.event_log import EventLog
+from tirelessd.observe.lines import LOOP_BLOCKED
 from tirelessd.observe.logs import Logs
+from tirelessd.observe.loop_watch import LoopWatch
 from tirelessd.observe.metrics import About, Metrics
 from tirelessd.observe.scrape import ScrapeHandler
 from tirelessd.observe.unhandled import UnhandledErrors
@@ -81,6 +83,7 @@ class Daemon:
         # The counters first: a log line that fails is counted too.
         self._emit = fan_out([self._metrics.table, EventLog(self._logs).table])
         self._unhandled = UnhandledErrors(self._emit)
+        self._loop_watch = LoopWatch(self._emit, self._tell_blocked)
         self._store = SqliteStore(settings.store_path, clock=clock, emit=self._emit)
         self._engine = self._make_engine(clock)
         self._scrape = ScrapeHandler(self._metrics.registry, self._read_gauges)
@@ -132,6 +135,10 @@ class Daemon:
         app = build_ops_app(self._scrape, self._engine.health, self._engine.status)
         return Listener("ops", app, settings.ops.host, settings.ops.port, OPS_LIMITS, self._emit)
 
+    def _tell_blocked(self, seconds: float, where: str) -> None:
+        """Called in a thread, for the loop may never come to it; errors are not sampled."""
+        self._logs.write(LOOP_BLOCKED, seconds=seconds, where=where)
+
     def _read_gauges(self) -> None:
         """Before a scrape: take over what is read and not counted."""
         health, status = self._engine.health(), self._engine.status()
@@ -167,10 +174,12 @@ class Daemon:
         sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
         self._logs.install()
         self._unhandled.install(asyncio.get_running_loop())
+        self._loop_watch.start()
         try:
             self._take_signals()
             return await self._live()
         finally:
+            self._loop_watch.stop()
             self._unhandled.uninstall()
             self._logs.close()
 

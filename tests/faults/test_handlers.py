@@ -167,7 +167,9 @@ async def test_handler_that_blocks_the_loop_costs_others_only_time(experiment: E
         said = Exposition(await experiment.watch.ask("/metrics"))
 
     lag = said.total("event_loop_lag_seconds_sum")
+    blocked = [line for line in experiment.daemon.lines if line["event"] == "loop.blocked"]
     assert lag >= tricks.BLOCK_SECONDS - 1
+    assert "sleep_blocking" in blocked[0]["where"]
     books = await experiment.settle()
     assert books.duplicates == 0
     assert {item["attempts"] for item in books.items.values()} == {1}
@@ -178,7 +180,9 @@ async def test_handler_that_blocks_the_loop_costs_others_only_time(experiment: E
 @pytest.mark.timeout(120)
 async def test_poison_item_ends_dead(experiment: Experiment) -> None:
     """An item that takes the process along is tried three times, and others are delivered."""
-    await start(experiment, "die", "fine")
+    patient = {"max_attempts": 8, "initial_seconds": 0.05, "cap_seconds": 0.1}
+    queues = {"die": queue_of("die", retry=patient), "fine": queue_of("fine")}
+    await experiment.start(queues=queues, pre_drain_seconds=0)
     async with aiohttp.ClientSession() as session:
         item_id = await submit(experiment, session, "die")
         for _ in range(2):

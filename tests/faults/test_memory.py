@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,7 @@ def memory_group() -> Iterator[Path]:
 @pytest.mark.row("P6")
 @pytest.mark.long
 @pytest.mark.timeout(240)
-async def test_backlog_needs_little_memory(experiment: Experiment, memory_group: Path) -> None:
+async def test_backlog_needs_little_memory(memory_group: Path, experiment: Experiment) -> None:
     """No process is killed for memory, and a start on the backlog is quick."""
     script = f'echo $$ > {memory_group}/cgroup.procs; exec "$@"'
     daemon = await experiment.start(prefix=("sh", "-c", script, "sh"))
@@ -48,7 +49,7 @@ async def test_backlog_needs_little_memory(experiment: Experiment, memory_group:
         for _ in range(ITEMS // BATCH):
             async with session.post(
                 experiment.url("/v1/queues/work/batch"),
-                data=line * BATCH,
+                data=io.BytesIO(line * BATCH),
                 headers={"Content-Type": "application/x-ndjson"},
             ) as response:
                 assert response.status == 202

@@ -22,7 +22,7 @@ from tirelessd.core.events import (
     StoreOperationFinished,
 )
 from tirelessd.core.outcome import DeadReason, Failure, Outcome, Reason
-from tirelessd.observe.families import Buckets
+from tirelessd.observe.buckets import Buckets
 
 
 def attempt(outcome: Outcome, failure: Failure | None = None, seconds: float = 0.2) -> Event:

@@ -245,6 +245,12 @@ class HandlerStuck(Event, frozen=True):
     item_id: str
 
 
+class LoopLagMeasured(Event, frozen=True):
+    """The event loop came so late to a timer."""
+
+    seconds: float
+
+
 class StartSlow(Event, frozen=True):
     """The start has taken so long, and goes on."""
 

@@ -11,6 +11,7 @@ from tirelessd.core.events import (
     IntakeRequestFinished,
     IntakeRequestStarted,
     ItemDrained,
+    LoopLagMeasured,
     StoreOperationFinished,
     UnexpectedError,
 )
@@ -94,6 +95,7 @@ class DaemonMetrics:
         self._failures = ClosedChildren(families.task_failures, tasks, tell)
         self._drained = ClosedChildren(families.drained, labels.DRAIN_RESULTS, tell)
         self._unhandled = families.unhandled.labels()
+        self._loop_lag = families.loop_lag.labels()
         self._log_lines = ClosedChildren(families.log_lines, labels.LOG_LEVELS, tell)
         self._log_suppressed = families.log_suppressed.labels()
         # Handlers in threads log too; a line is rare enough to pay for a lock.
@@ -105,6 +107,7 @@ class DaemonMetrics:
             ItemDrained: self._item_drained,
             BackgroundTaskSucceeded: self._task_succeeded,
             BackgroundTaskFailed: self._task_failed,
+            LoopLagMeasured: self._loop_lag_measured,
             UnexpectedError: self._unexpected_error,
         }
 
@@ -118,6 +121,9 @@ class DaemonMetrics:
 
     def _task_failed(self, event: BackgroundTaskFailed) -> None:
         self._failures[task_kind(event.task)].inc()
+
+    def _loop_lag_measured(self, event: LoopLagMeasured) -> None:
+        self._loop_lag.observe(event.seconds)
 
     def _unexpected_error(self, _event: UnexpectedError) -> None:
         self._unhandled.inc()

@@ -29,6 +29,7 @@ from tirelessd.core.events import (
     LeaseReclaimed,
     LifecycleChanged,
     ListenerOpened,
+    LoopLagMeasured,
     QueuePaused,
     QueueResumed,
     SignalIgnored,
@@ -54,6 +55,7 @@ UNLOGGED: Final[Mapping[type[Event], str]] = {
     IntakeRequestFinished: "as for IntakeRequestStarted; a defect behind one is UnexpectedError",
     ClaimFinished: "claimed items have lines; a store that fails has one",
     StoreOperationFinished: "counted and timed; the store's failing and healing have lines",
+    LoopLagMeasured: "a histogram; a loop that is blocked is told of by LoopWatch",
     BackgroundTaskSucceeded: "nothing happened; the time of it is a metric",
 }
 """Events without a line, each with the reason."""

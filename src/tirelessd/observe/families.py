@@ -9,46 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import msgspec
 from prometheus_client import CollectorRegistry, Gauge, Info
 
+from tirelessd.observe.buckets import Buckets
 from tirelessd.observe.tallies import CounterFamily, HistogramFamily
 
 SCHEMA: Final = "1"
 UNITS: Final = ("seconds", "bytes")
-
-
-class Buckets(msgspec.Struct, frozen=True):
-    """The upper bounds of every histogram, each list replaceable.
-
-    A latency beyond the last bound cannot be told from any other, so waiting goes to six hours and
-    acceptance-to-end to three days.
-    """
-
-    http: Sequence[float] = (
-        0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
-    )  # fmt: skip
-    attempt: Sequence[float] = (
-        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
-    )  # fmt: skip
-    wait: Sequence[float] = (
-        0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 21600,
-    )  # fmt: skip
-    end_to_end: Sequence[float] = (
-        0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 10800, 43200, 86400, 259200,
-    )  # fmt: skip
-    store: Sequence[float] = (
-        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30,
-    )  # fmt: skip
-    count: Sequence[float] = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)
-    size: Sequence[float] = (256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            # Bounds are searched by halving, so they must grow; below 0 there is nothing to count.
-            bounds = list(getattr(self, name))
-            if not bounds or bounds != sorted(set(bounds)) or bounds[0] <= 0:
-                raise ValueError(f"buckets.{name}: bounds must be positive and grow, not {bounds}")
 
 
 class Registrar:
@@ -310,9 +277,14 @@ class StoreFamilies:
 class DaemonFamilies:
     """The process: its life, its background loops, and telemetry about telemetry."""
 
-    def __init__(self, make: Registrar) -> None:
+    def __init__(self, make: Registrar, buckets: Buckets) -> None:
         self._life(make)
         self._telemetry(make)
+        self.loop_lag = make.histogram(
+            "tirelessd_event_loop_lag_seconds",
+            "How late the event loop came to a timer, four times a second.",
+            buckets.loop,
+        )
 
     def _life(self, make: Registrar) -> None:
         self.lifecycle = make.gauge(
@@ -377,7 +349,7 @@ class Families:
         self.attempts = AttemptFamilies(make, buckets)
         self.workers = WorkerFamilies(make, buckets)
         self.store = StoreFamilies(make, buckets)
-        self.daemon = DaemonFamilies(make)
+        self.daemon = DaemonFamilies(make, buckets)
         self.info = InfoFamilies(make)
 
     def groups(self) -> Mapping[str, Sequence[str]]:

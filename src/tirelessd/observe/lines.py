@@ -78,6 +78,12 @@ START_SLOW: Final = Line(
     ("warning",),
     "The start takes long: a disk does not answer, or a handler's module is slow to import.",
 )
+LOOP_BLOCKED: Final = Line(
+    "loop.blocked",
+    ("error",),
+    "Something holds the event loop up, and nothing else is done meanwhile: `where` is the code"
+    " that runs, innermost first.",
+)
 SIGNAL_IGNORED: Final = Line(
     "signal.ignored",
     ("warning",),

@@ -40,10 +40,11 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.queue import QueueConfig
 from tirelessd.observe import labels
+from tirelessd.observe.buckets import Buckets
 from tirelessd.observe.children import QueueGauges, StoreGauges
 from tirelessd.observe.daemon_metrics import DaemonMetrics, IntakeMetrics, StoreMetrics
 from tirelessd.observe.dispatch import Table
-from tirelessd.observe.families import SCHEMA, Buckets, Families, InfoFamilies
+from tirelessd.observe.families import SCHEMA, Families, InfoFamilies
 from tirelessd.observe.item_metrics import ItemMetrics
 from tirelessd.observe.readings import PoolReading, StoreReading
 

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry, Metric
 from tirelessd.core.clock import SystemClock
 from tirelessd.core.queue import UNCONFIGURED, QueueConfig
 from tirelessd.observe import sampling
-from tirelessd.observe.families import SCHEMA, Buckets, Families
+from tirelessd.observe.buckets import Buckets
+from tirelessd.observe.families import SCHEMA, Families
 from tirelessd.observe.labels import OVERFLOW
 from tirelessd.observe.lines import CATALOGUE
 from tirelessd.observe.metrics import About, Metrics
