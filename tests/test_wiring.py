@@ -37,9 +37,13 @@ def test_every_http_knob_reaches_the_handler() -> None:
 
 def test_every_limit_reaches_the_api() -> None:
     """What is configured as a limit is what the API keeps, each under its own name."""
-    limits: dict[str, Any] = dict.fromkeys(LimitsSettings.model_fields, 1)
+    # One more than the default of each: allowed, and no value that another limit has by default.
+    limits: dict[str, Any] = {
+        name: field.default + 1 for name, field in LimitsSettings.model_fields.items()
+    }
 
     settings = parse({**SMALL, "limits": limits})
 
     assert make_limits(settings) == Limits(**limits)
-    assert set(limits) == set(Limits.__struct_fields__)
+    # Each listener's own, and nobody's to set.
+    assert {*limits, "descriptor_share"} == {*Limits.__struct_fields__}
