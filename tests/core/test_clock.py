@@ -84,3 +84,33 @@ def test_system_clock_is_the_hosts() -> None:
 
     assert second >= first
     assert instant(clock.wall()) > datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_time_goes_on_where_an_earlier_life_left_it() -> None:
+    """On the same boot only the time that has passed counts, wherever the wall clock was set to."""
+    host = ManualClock()
+    former = SteadyClock(host)
+    booted_at = former.now() - host.monotonic()
+    host.jump(86_400)
+    host.advance(10)
+
+    steady = SteadyClock(host)
+    steady.go_on_from(former.now() - 10, booted_at)
+
+    assert abs(steady.now() - booted_at - 10) < 1
+    assert abs(steady.ahead_seconds() + 86_400) < 1
+
+
+def test_time_never_goes_back_over_a_boot() -> None:
+    """After a boot it is the wall clock's, unless that is behind what the store has seen."""
+    host = ManualClock()
+    left_at = host.wall() + 3_600
+    steady = SteadyClock(host)
+
+    steady.go_on_from(left_at, None)
+    kept = steady.now()
+    host.jump(7_200)
+    steady.go_on_from(left_at, None)
+
+    assert kept == left_at
+    assert steady.now() == host.wall()

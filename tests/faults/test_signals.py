@@ -18,6 +18,7 @@ from tests.faults.experiment import Experiment, configuration
 from tests.waiting import a_moment
 
 BLOCKED = {"type": "python", "function": "tests.faults.tricks:sleep_blocking"}
+STREAMS = ["2>&-", "0<&- 1>&- 2>&-", ">/dev/full 2>&1", "2>/dev/fd/{pipe}"]
 HEALTH = ["-m", "tirelessd", "healthcheck", "--config"]
 
 
@@ -116,7 +117,9 @@ def full_pipe() -> Sequence[int]:
 
 @pytest.mark.row("P4")
 @pytest.mark.long
-@pytest.mark.parametrize("streams", ["2>&-", "0<&- 1>&- 2>&-", ">/dev/full 2>&1", "2>/dev/fd/{pipe}"])
+@pytest.mark.parametrize(
+    "streams", ["2>&-", "0<&- 1>&- 2>&-", ">/dev/full 2>&1", "2>/dev/fd/{pipe}"]
+)
 async def test_nobody_need_read_the_log(tmp_path: Path, streams: str) -> None:
     """Streams that are closed, full, or never read hold up neither the daemon nor its end."""
     config = tmp_path / "tirelessd.yaml"

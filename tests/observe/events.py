@@ -46,6 +46,7 @@ EXAMPLES: tuple[Event, ...] = (
     events.BackgroundTaskFailed("purge", StoreUnavailable("locked", "busy"), 1),
     events.BackgroundTaskSucceeded("purge", 10.0),
     events.HandlerStuck("work", "item-1"),
+    events.ClockDiffers(-86_400.0),
     events.LoopLagMeasured(0.25),
     events.StartSlow(10.0),
     events.SignalIgnored("SIGHUP"),

@@ -67,8 +67,10 @@ async def submit_batch(services: Services, request: web.Request, caller: Caller)
     check_media_type(request, BATCH_TYPE)
     envelope = read_envelope(request.headers, config, services.clock.wall())
     limits = services.limits
-    body = await read_body(services, request, limits.batch_bytes, LineMeter(limits))
-    lines = split_lines(body, limits)
+    # The body as one piece has no name here, so that only its lines stay while they are stored.
+    lines = split_lines(
+        await read_body(services, request, limits.batch_bytes, LineMeter(limits)), limits
+    )
     return batch_answer(await store_lines(services.intake, queue, lines, envelope))
 
 

@@ -39,9 +39,9 @@ class SystemClock:
 class SteadyClock:
     """Wall time that neither jumps nor goes back.
 
-    It is the start's wall time, advanced by the monotonic clock. A difference to the host's wall
-    clock is worked off at `slew` seconds a second at the most, so that a corrected clock is
-    followed without a flood of due items or a freeze.
+    It is the start's wall time, or what an earlier life's has come to, advanced by the monotonic
+    clock. A difference to the host's wall clock is worked off at `slew` seconds a second at the
+    most, so that a corrected clock is followed without a flood of due items or a freeze.
     """
 
     def __init__(self, clock: Clock, slew: float = 0.05) -> None:
@@ -49,6 +49,20 @@ class SteadyClock:
         self._slew = slew
         self._measured_at = clock.monotonic()
         self._now = clock.wall()
+
+    def go_on_from(self, left_at: float, booted_at: float | None) -> None:
+        """Take up the time of an earlier life, which read `left_at` last.
+
+        `booted_at` is what it would have read when the monotonic clock was at 0; None where that
+        clock has begun anew since, so that only the wall clock can tell how long ago it was.
+        """
+        self._measured_at = self._clock.monotonic()
+        now = self._clock.wall() if booted_at is None else booted_at + self._measured_at
+        self._now = max(now, left_at)
+
+    def ahead_seconds(self) -> float:
+        """How far this time is ahead of the host's wall clock."""
+        return self.now() - self._clock.wall()
 
     def now(self) -> float:
         """Seconds since the Unix epoch; each reading is at least the one before."""

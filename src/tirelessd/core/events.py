@@ -245,6 +245,12 @@ class HandlerStuck(Event, frozen=True):
     item_id: str
 
 
+class ClockDiffers(Event, frozen=True):
+    """The store's time goes on from its last commit, so far ahead of the host's clock."""
+
+    ahead_seconds: float
+
+
 class LoopLagMeasured(Event, frozen=True):
     """The event loop came so late to a timer."""
 

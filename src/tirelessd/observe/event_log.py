@@ -11,6 +11,7 @@ from tirelessd.core.events import (
     BackgroundTaskFailed,
     BackgroundTaskSucceeded,
     ClaimFinished,
+    ClockDiffers,
     DeadItemsPurged,
     DrainFinished,
     Event,
@@ -114,6 +115,7 @@ class EventLog:
             ItemDrained: (self._item_drained, lines.ITEM_DRAINED),
             DrainFinished: (self._drain_finished, lines.DRAIN_FINISHED),
             BackgroundTaskFailed: (self._background_failed, lines.BACKGROUND_FAILED),
+            ClockDiffers: (self._clock_differs, lines.CLOCK_DIFFERS),
             StartSlow: (self._start_slow, lines.START_SLOW),
             SignalIgnored: (self._signal_ignored, lines.SIGNAL_IGNORED),
             TasksLeftBehind: (self._tasks_left_behind, lines.TASKS_LEFT),
@@ -269,6 +271,9 @@ class EventLog:
             restarts=event.restarts,
             exc_info=event.error,
         )
+
+    def _clock_differs(self, event: ClockDiffers) -> None:
+        self._write(lines.CLOCK_DIFFERS, ahead_seconds=round(event.ahead_seconds, 3))
 
     def _start_slow(self, event: StartSlow) -> None:
         self._write(lines.START_SLOW, seconds=event.seconds)

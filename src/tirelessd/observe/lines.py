@@ -73,6 +73,12 @@ ITEMS_UNCONFIGURED: Final = Line(
 LIFECYCLE_CHANGED: Final = Line(
     "lifecycle.changed", ("info",), "The daemon is starting, running, draining or stopping."
 )
+CLOCK_DIFFERS: Final = Line(
+    "clock.differs",
+    ("warning",),
+    "The host's clock was set since the last start: the store's time goes on, so many seconds ahead"
+    " of it, and comes nearer by three minutes an hour.",
+)
 START_SLOW: Final = Line(
     "start.slow",
     ("warning",),

@@ -23,6 +23,7 @@ from prometheus_client import (
 from tirelessd.core.clock import Clock
 from tirelessd.core.errors import StartError
 from tirelessd.core.events import (
+    ClockDiffers,
     DrainFinished,
     Event,
     HandlerStuck,
@@ -54,6 +55,7 @@ UNSEEN: Final[Mapping[type[Event], str]] = {
     StoreFailed: "tirelessd_store_up is read from the engine; errors are counted per operation",
     StoreHealed: "as for StoreFailed",
     HandlerStuck: "tirelessd_slots_stuck is read from the pool",
+    ClockDiffers: "a line for people",
     StartSlow: "nobody scrapes what has not started; /startupz says so",
     SignalIgnored: "a line for people",
     TasksLeftBehind: "the last line but one of a process that nobody will scrape again",

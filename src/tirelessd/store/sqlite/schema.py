@@ -98,4 +98,11 @@ _LAST_ROW: Final = """
 ALTER TABLE commits ADD COLUMN last_row INTEGER NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final = (_FIRST, _LAST_ROW)
+# The store's time, so that a start goes on from it: when the last commit was, and when the clock
+# that counts from the system's boot was at 0.
+_TIME: Final = """
+ALTER TABLE commits ADD COLUMN left_at REAL NOT NULL DEFAULT 0;
+ALTER TABLE commits ADD COLUMN booted_at REAL NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final = (_FIRST, _LAST_ROW, _TIME)

@@ -14,7 +14,7 @@ import apsw
 from tirelessd.core.clock import Clock, SteadyClock
 from tirelessd.core.decision import Settlement
 from tirelessd.core.errors import StartError, StoreError, StoreUnavailable
-from tirelessd.core.events import Emit, StoreOperationFinished
+from tirelessd.core.events import ClockDiffers, Emit, StoreOperationFinished
 from tirelessd.core.item import (
     Body,
     Claim,
@@ -61,6 +61,9 @@ BUSY_SECONDS: Final = 0.4
 READ_SECONDS: Final = 5.0
 # Rows that a purge deletes in one commit, so that others wait only a few milliseconds for it.
 PURGE_ROWS: Final = 500
+
+# A difference to the host's clock that is worth a line.
+CLOCK_TOLERANCE_SECONDS: Final = 10.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,6 +123,9 @@ class SqliteStore(Store):
         except BaseException:
             await self.close()
             raise
+        ahead_seconds = self._time.ahead_seconds()
+        if abs(ahead_seconds) > CLOCK_TOLERANCE_SECONDS:
+            self._emit(ClockDiffers(ahead_seconds))
 
     async def close(self) -> None:
         """Finish what was handed in, then let go of the file and the lock; idempotent."""

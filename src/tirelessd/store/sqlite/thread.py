@@ -36,6 +36,7 @@ class WriterThread:
         self._lock = lock
         self._path = path = lock.database
         self._clock = clock
+        self._steady = steady
         self._busy_seconds = busy_seconds
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "tirelessd-writer")
@@ -72,6 +73,7 @@ class WriterThread:
                 is_same_boot=self._lock.is_same_boot,
             )
             self._writer.start(self._lock.hold())
+            self._go_on()
             self._lock.remember()
         except apsw.Error as error:
             raise StartError(f"{self._path}: {in_words(error)}") from error
@@ -79,6 +81,13 @@ class WriterThread:
             raise StartError(f"{self._path}: {error}") from error
         except OSError as error:
             raise StartError(f"{self._path}: {error.strerror}") from error
+
+    def _go_on(self) -> None:
+        """Set the store's time before anybody asks for it: the loop waits for this thread."""
+        left_at, booted_at = self._writer.last_time()
+        if left_at:
+            is_same_boot = self._lock.is_same_boot
+            self._steady.go_on_from(left_at, booted_at if is_same_boot else None)
 
     def _start(self, batch: Batch) -> None:
         self._executor.submit(self._write, batch)

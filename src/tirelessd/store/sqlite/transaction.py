@@ -6,13 +6,17 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import apsw
 import msgspec
 
 from tirelessd.core.errors import StoreUnavailable
 from tirelessd.store.sqlite.connection import rows
+
+_LEAVE_MARK: Final = """
+UPDATE commits SET mark = ?, last_row = max(last_row, ?), left_at = ?, booted_at = ?
+"""
 
 
 class Transaction:
@@ -46,10 +50,9 @@ class Transaction:
         self.tokens += tokens
         return tokens
 
-    def leave_mark(self) -> None:
+    def leave_mark(self, booted_at: float) -> None:
         """Write what identifies this commit; raises `StoreUnavailable` if its place is gone."""
-        statement = "UPDATE commits SET mark = ?, last_row = max(last_row, ?)"
-        self.db.execute(statement, (self.mark, self.last_row))
+        self.db.execute(_LEAVE_MARK, (self.mark, self.last_row, self.now, booted_at))
         if self.db.changes() != 1:
             raise StoreUnavailable("somebody deleted the row of commits; it is made anew")
 

@@ -18,7 +18,13 @@ import apsw
 
 from tirelessd.core.errors import CommitUnknown, StartError, StoreUnavailable
 from tirelessd.store.commit import Batch
-from tirelessd.store.sqlite.connection import LOG_LIMIT_PAGES, check_tables, open_writer, pragma
+from tirelessd.store.sqlite.connection import (
+    LOG_LIMIT_PAGES,
+    check_tables,
+    open_writer,
+    pragma,
+    rows,
+)
 from tirelessd.store.sqlite.faults import Fault, fault_of, store_error
 from tirelessd.store.sqlite.files import DatabaseFiles, LogState
 from tirelessd.store.sqlite.settle import undo
@@ -35,6 +41,7 @@ SLOW_CHECKPOINT_PAGES: Final = 8_000
 FRESH_ROW: Final = """
 SELECT max(coalesce((SELECT max(row) FROM items), 0), (SELECT last_row FROM commits)) + 1
 """
+LAST_TIME: Final = "SELECT left_at, booted_at FROM commits"
 _PLACE_FOR_MARK: Final = """
 INSERT INTO commits (mark) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)
 """
@@ -62,6 +69,11 @@ class Writer:
         """Open the connection for the first time, to the file that a descriptor holds locked."""
         self._files = DatabaseFiles(self._path, descriptor, self._log_state)
         self.open()
+
+    def last_time(self) -> tuple[float, float]:
+        """The store's time at its last commit and at the system's boot; 0 for never."""
+        [(left_at, booted_at)] = rows(self._sound_connection(), LAST_TIME)
+        return left_at, booted_at
 
     def open(self) -> apsw.Connection:
         """Open the connection; raises `apsw.Error`, `StartError` or `StoreUnavailable`."""
@@ -151,7 +163,7 @@ class Writer:
             execute(tx, batch.operations)
             is_writing = tx.must_write or db.total_changes() > before
             if is_writing:
-                tx.leave_mark()
+                tx.leave_mark(batch.now - self._monotonic())
         except Exception as error:
             self._abandon(db, error)
             raise
