@@ -65,11 +65,14 @@ def has_unknown(experiment: Experiment) -> bool:
 
 
 async def test_slow_disk_is_shared_by_many(experiment: Experiment) -> None:
-    """With 200 ms more a flush, group commit still takes every submission, within 700 ms."""
+    """With 200 ms more a flush, group commit still takes every submission, within 700 ms.
+
+    It takes as many connections as submissions wait at once: sixteen could not carry the load.
+    """
     await experiment.start()
     loop = asyncio.get_running_loop()
 
-    async with experiment.load(rate=300):
+    async with experiment.load(rate=300, connections=256):
         await a_moment(3.0)
         async with injected(experiment, "fdatasync:delay_exit=200000"):
             await a_moment(2.0)

@@ -9,7 +9,14 @@ import pytest
 from tests.clock import START_AT, ManualClock
 from tests.recorder import Recorder
 from tirelessd.core.clock import SteadyClock
-from tirelessd.core.errors import CommitPending, CommitUnknown, StoreUnavailable
+from tirelessd.core.errors import (
+    CommitPending,
+    CommitUnknown,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    UnstorableValue,
+)
 from tirelessd.core.events import StoreOperationFinished
 from tirelessd.store.commit import (
     BATCH_BYTES,
@@ -239,11 +246,14 @@ async def test_impatient_caller_in_a_hanging_commit_is_answered_for_now() -> Non
     with pytest.raises(CommitPending) as raised:
         await submitted
     is_answered_early = patient.done()
+    late = asyncio.ensure_future(raised.value.fate)
+    for _ in range(20):  # patience is lost again and again, which changes nothing more
+        await a_round()
     impatient.finish()
 
     assert raised.value.kind == "timeout"
     assert not is_answered_early
-    assert await raised.value.fate == "a is written"
+    assert await late == "a is written"
     assert await patient == "b is written"
 
 
@@ -278,6 +288,51 @@ async def test_nobody_new_waits_while_a_commit_hangs() -> None:
     assert raised.value.kind == "timeout"
     assert await patient == "hanging is written"
     assert await again == "again is written"
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (StoreFull("no room"), StoreFull),
+        (StoreUnavailable("broken", "busy"), StoreUnavailable),
+        (CommitUnknown("lost"), StoreUnavailable),
+    ],
+)
+async def test_after_a_failed_commit_one_at_a_time_tries_again(
+    desk: Desk, failure: StoreError, kind: type[StoreError]
+) -> None:
+    """The impatient do not queue behind the next try; they hear the same, and that nothing is."""
+    first = desk.submit("a")
+    await a_round()
+    desk.finish(failure)
+    trying = desk.submit("b")
+    await a_round()
+
+    with pytest.raises(StoreUnavailable) as raised:
+        desk.submit("c")
+    desk.finish()
+    later = [desk.submit("d"), desk.submit("e")]
+    await a_round()
+    desk.finish()
+
+    assert type(first.exception()) is type(failure)
+    assert (type(raised.value), raised.value.kind) == (kind, failure.kind)
+    assert await trying == "b is written"
+    assert await asyncio.gather(*later) == ["d is written", "e is written"]
+
+
+async def test_bad_value_keeps_nobody_else_out(desk: Desk) -> None:
+    """A commit that failed for what it was given says nothing about the disk."""
+    bad = desk.submit("bad")
+    await a_round()
+    desk.finish(UnstorableValue("too large"))
+    others = [desk.submit("a"), desk.submit("b")]
+    await a_round()
+
+    desk.finish()
+
+    assert isinstance(bad.exception(), UnstorableValue)
+    assert await asyncio.gather(*others) == ["a is written", "b is written"]
 
 
 @pytest.mark.parametrize(

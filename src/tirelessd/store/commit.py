@@ -14,7 +14,13 @@ from typing import ClassVar, Final, Generic, TypeVar
 
 from tirelessd.core.alarm import Alarm
 from tirelessd.core.clock import Clock
-from tirelessd.core.errors import CommitPending, StoreError, StoreUnavailable
+from tirelessd.core.errors import (
+    CommitPending,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    UnstorableValue,
+)
 from tirelessd.core.events import Emit, StoreOperationFinished
 
 BATCH_ROWS: Final = 2_000
@@ -35,7 +41,7 @@ class Operation(Generic[T]):
 
     `is_patient` operations have callers who keep something for the answer (a slot, a lease) and
     wait for it however long it takes. The others are answered in time, with `CommitPending` at
-    worst, and refused when too much waits already.
+    worst, and refused when too much waits already, or while nothing can be written at all.
     """
 
     verb: ClassVar[str]
@@ -113,6 +119,7 @@ class Committer:
         self._in_flight: Batch | None = None
         self._started_at = 0.0
         self._is_hanging = False
+        self._failure: StoreError | None = None
         self._patience: Alarm | None = None
         self._is_forming = False
         self._idle = asyncio.Event()
@@ -142,6 +149,9 @@ class Committer:
         """Refuse at once what could only be refused later, or would take memory without bound."""
         if self._is_hanging:
             raise StoreUnavailable(_NO_ANSWER, "timeout")
+        if self._failure is not None and (self._in_flight is not None or self._waiting):
+            # One commit at a time finds out whether it goes better now.
+            raise refusal_like(self._failure)
         rows = self._waiting_rows + operation.rows
         size_bytes = self._waiting_bytes + operation.size_bytes
         if self._waiting and (rows > WAITING_ROWS or size_bytes > WAITING_BYTES):
@@ -154,6 +164,7 @@ class Committer:
             self._patience = None
         self._in_flight = None
         self._is_hanging = False
+        self._failure = common_failure(batch)
         duration_seconds = self._clock.monotonic() - self._started_at
         for operation in batch.operations:
             self._conclude(operation)
@@ -206,16 +217,16 @@ class Committer:
 
     def _lose_patience(self) -> None:
         """Answer those behind a commit that hangs, and in it; look again a while later."""
-        self._is_hanging = True
+        is_first_time, self._is_hanging = not self._is_hanging, True
         refused, self._waiting = self._waiting, deque()
         self._waiting_rows = self._waiting_bytes = 0
         for operation in refused:
             operation.error = StoreUnavailable(_NO_ANSWER, "timeout")
             operation.answer()
-        assert self._in_flight is not None
-        for operation in self._in_flight.operations:
-            if not operation.is_patient:
-                operation.answer_for_now()
+        if is_first_time and self._in_flight is not None:
+            for operation in self._in_flight.operations:
+                if not operation.is_patient:
+                    operation.answer_for_now()
         self._report(refused, self._patience_seconds)
         self._patience = Alarm(self._patience_seconds, self._lose_patience)
 
@@ -225,6 +236,23 @@ class Committer:
             kinds[operation.verb] = kind_of(operation.error) or kinds.get(operation.verb)
         for verb, kind in kinds.items():
             self._emit(StoreOperationFinished(verb, seconds, kind))
+
+
+def common_failure(batch: Batch) -> StoreError | None:
+    """Why a commit failed as a whole; None when any of it went well, or when it was the values."""
+    failure: StoreError | None = None
+    for operation in batch.operations:
+        failure = operation.error if isinstance(operation.error, StoreError) else None
+        if failure is None or isinstance(failure, UnstorableValue):
+            return None
+    return failure
+
+
+def refusal_like(failure: StoreError) -> StoreUnavailable:
+    """An error that says the same of a call of which nothing has happened."""
+    if isinstance(failure, StoreFull):
+        return StoreFull(failure.message)
+    return StoreUnavailable(failure.message, failure.kind)
 
 
 def _take_notice(answered: asyncio.Future[T]) -> None:
