@@ -28,6 +28,7 @@ from tirelessd.core.headers import fits_a_line, forwarded_header_name, free_head
 from tirelessd.core.item import Context, Item
 from tirelessd.core.outcome import reason_of_status
 from tirelessd.engine.handlers.connection import UpstreamConnector
+from tirelessd.engine.handlers.masking import Mask
 from tirelessd.engine.handlers.network import network_failure
 from tirelessd.engine.handlers.resolver import ThreadResolver
 from tirelessd.engine.handlers.retry_after import seconds_asked
@@ -95,6 +96,7 @@ class HttpHandler:
         )
         # Asked for as it is and never unpacked: a result is what came, and no bomb goes off here.
         self._headers["Accept-Encoding"] = "identity"
+        self._secrets = (*config.headers.values(), self._url.raw_query_string)
         configured = CIMultiDict(config.headers)
         self._forwarded = tuple(
             name.lower() for name in config.forward_headers if name not in configured
@@ -152,7 +154,7 @@ class HttpHandler:
             async with session.post(
                 self._url, data=_body(item.payload), headers=headers, allow_redirects=False
             ) as response:
-                return await self._judge(cast(UpstreamResponse, response), limit_at)
+                return await self._judge(cast(UpstreamResponse, response), item, limit_at)
         except aiohttp.ClientError as error:
             raise network_failure(error, is_tls=self._url.scheme == "https") from error
 
@@ -175,12 +177,12 @@ class HttpHandler:
             chosen["Content-Type"] = item.content_type
         return chosen
 
-    async def _judge(self, response: UpstreamResponse, limit_at: float) -> Complete:
+    async def _judge(self, response: UpstreamResponse, item: Item, limit_at: float) -> Complete:
         status, headers = response.status, response.headers
         if not 200 <= status < 300:
             raise AttemptError(
                 reason_of_status(status),
-                await self._detail(response, limit_at),
+                await self._detail(response, item, limit_at),
                 status=status,
                 retry_after_seconds=seconds_asked(
                     headers.get("Retry-After"), headers.get("Date"), self._clock.wall()
@@ -191,7 +193,7 @@ class HttpHandler:
         body = await response.read_at_most(self._config.response_bytes)
         return Complete(body, _content_type(headers))
 
-    async def _detail(self, response: UpstreamResponse, limit_at: float) -> str:
+    async def _detail(self, response: UpstreamResponse, item: Item, limit_at: float) -> str:
         """The status, where it points to, and what the body says of it.
 
         The status alone decides, so a body that does not come, or breaks off, changes nothing.
@@ -205,7 +207,10 @@ class HttpHandler:
         location = response.headers.get("Location")
         pointed = f" to {location}" if location and response.status < 400 else ""
         words = " ".join(_text(body, response.headers).split())
-        return f"HTTP {response.status}{pointed}" + (f": {words}" if words else "")
+        # A caller's forwarded headers are as likely to be credentials as the configured ones.
+        mask = Mask([*self._secrets, *(item.headers.get(name, "") for name in self._forwarded)])
+        said = mask(pointed + (f": {words}" if words else ""))
+        return f"HTTP {response.status}{said}"
 
 
 def _tls_context(config: HttpConfig) -> ssl.SSLContext:
