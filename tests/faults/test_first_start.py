@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 import yaml
 
@@ -41,6 +42,41 @@ async def test_first_start_may_be_killed_anywhere(experiment: Experiment, scale:
 
     await experiment.finish(without={"I8"})  # calm was never seen before the kills
     assert daemon.tracebacks() == []
+
+
+def take_back_migrations(path: Path) -> None:
+    """Make the file what the first version of the schema had it be."""
+    database = apsw.Connection(str(path))
+    # A start that was killed before it migrated has left fewer to take back.
+    for name, *_ in database.execute("SELECT name FROM pragma_table_info('commits')").fetchall():
+        if name != "mark":
+            database.execute(f"ALTER TABLE commits DROP COLUMN {name}")
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+
+
+@pytest.mark.row("P10")
+@pytest.mark.long
+@pytest.mark.timeout(120)
+async def test_migrating_start_may_be_killed_anywhere(experiment: Experiment) -> None:
+    """What the first schema held is there and done after ten kills of starts that migrate."""
+    await experiment.start()
+    async with experiment.load(word="hang"):
+        await a_moment(2)
+    await experiment.kill()
+    experiment.upstream.let_go.set()
+    path = experiment.folder / "tirelessd.db"
+    for _ in range(10):
+        take_back_migrations(path)
+        await experiment.daemon.launch()
+        await a_moment(experiment.source.uniform(0.3, 1.0))
+        await experiment.daemon.kill()
+
+    await experiment.daemon.start()
+
+    await experiment.heal(5)
+    await experiment.finish(without={"I3", "I6", "I8"})  # each kill may have cost an attempt
+    assert len(experiment.ledger.of("acked")) > 100
 
 
 def broken(path: tuple[str, ...], value: Any) -> dict[str, Any]:

@@ -180,7 +180,7 @@ async def test_handler_that_blocks_the_loop_costs_others_only_time(experiment: E
 @pytest.mark.timeout(120)
 async def test_poison_item_ends_dead(experiment: Experiment) -> None:
     """An item that takes the process along is tried three times, and others are delivered."""
-    patient = {"max_attempts": 8, "initial_seconds": 0.05, "cap_seconds": 0.1}
+    patient = {"max_attempts": 8, "initial_seconds": 0.1, "cap_seconds": 0.1}
     queues = {"die": queue_of("die", retry=patient), "fine": queue_of("fine")}
     await experiment.start(queues=queues, pre_drain_seconds=0)
     async with aiohttp.ClientSession() as session:
