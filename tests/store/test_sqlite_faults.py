@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from tests.clock import ManualClock
 from tests.recorder import Recorder
 from tests.store.disk import FaultyDisk
-from tests.store.shelf import LEASE_SECONDS, Shelf, Slots, ids_of, new_item, retry, succeed
+from tests.store.shelf import LEASE_SECONDS, Shelf, Slots, ids_of, key, new_item, retry, succeed
 from tests.waiting import wait_until
 from tirelessd.core.errors import (
     CommitUnknown,
@@ -27,6 +28,7 @@ from tirelessd.core.errors import (
 from tirelessd.core.events import StoreOperationFinished
 from tirelessd.core.item import ItemRecord, State
 from tirelessd.core.queue import QueueConfig, Retention
+from tirelessd.store.base import Accepted
 from tirelessd.store.sqlite import SqliteStore
 from tirelessd.store.sqlite.faults import Fault, fault_of
 
@@ -424,3 +426,27 @@ async def test_purged_number_is_never_given_again(path: Path) -> None:
     later = await shelf.store.list_items("work", None, page.next_after, 10)
     assert [item.id for item in later.items] == [item_id]
     await shelf.store.close()
+
+
+async def test_file_that_cannot_be_looked_at_repeats_no_commit(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads that fail around a commit neither store an item twice nor lose its answer."""
+    real, calls = os.pread, itertools.count()
+
+    def failing(descriptor: int, length: int, offset: int) -> bytes:
+        if next(calls) % 3 != 0:
+            raise OSError(errno.EIO, "as the test wants it")
+        return real(descriptor, length, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    stored = []
+    for _ in range(20):
+        items = [new_item(key=key()), new_item()]
+        stored += await asyncio.gather(*[shelf.store.enqueue([item]) for item in items])
+    monkeypatch.undo()
+
+    accepted_ids = {answer.id for (answer,) in stored if isinstance(answer, Accepted)}
+    assert next(calls) >= 20
+    assert len(accepted_ids) == 21
+    assert set(ids_of(await shelf.take(limit=100))) == accepted_ids

@@ -67,11 +67,11 @@ class DatabaseFiles:
         self._descriptor = descriptor
         self._log_state = log_state
         self._database: Found | None = None
-        self._sample = b""
+        self._sample: bytes | None = None
         self._log: Found | None = None
         self._log_descriptor: int | None = None
         self._left = LogState(0, 0)
-        self._tail = b""
+        self._tail: bytes | None = None
         self.are_sound = True
 
     def closed(self) -> None:
@@ -81,7 +81,7 @@ class DatabaseFiles:
             self._remember_database()
 
     def _let_go(self) -> None:
-        self._log, self._left, self._tail = None, LogState(0, 0), b""
+        self._log, self._left, self._tail = None, LogState(0, 0), None
         if self._log_descriptor is not None:
             os.close(self._log_descriptor)
             self._log_descriptor = None
@@ -135,15 +135,18 @@ class DatabaseFiles:
     def _check_database(self, database: Found) -> None:
         """Somebody wrote to the database: SQLite in another process, or something else."""
         sample = self._take_sample()
-        if sample != self._sample:
+        if sample is None:
+            raise StoreUnavailable(f"{self._path} cannot be read")
+        if self._sample is not None and sample != self._sample:
             state = self._log_state()
             if not self._has_copied(state):
                 raise StoreUnavailable(
                     f"{self._path} was overwritten or cut; put its content back, "
                     "or stop the daemon and restore a backup"
                 )
-            self._left, self._sample = state, sample
-        self._database = database
+            self._left = state
+            self._tail = self._take_tail()
+        self._database, self._sample = database, sample
 
     def _has_copied(self, state: LogState) -> bool:
         """Whether another process has copied the log; when it was done it may have begun anew."""
@@ -151,23 +154,36 @@ class DatabaseFiles:
 
     def _check_log(self, log: Found | None) -> None:
         """Somebody wrote to the log; our last commit must still stand there, or be copied."""
-        if self._take_tail() != self._tail and self._log_state().pages >= self._left.pages:
+        is_other = self._tail is not None and self._take_tail() != self._tail
+        if is_other and self._log_state().pages >= self._left.pages:
             raise StoreUnavailable(
                 f"{self._log_path} was overwritten or cut; stop the daemon and restore a backup"
             )
         self._log = log
 
-    def _take_sample(self) -> bytes:
-        size_bytes = os.fstat(self._descriptor).st_size
+    def _take_sample(self) -> bytes | None:
+        """What tells the database's content; None when it cannot be read just now."""
+        try:
+            return self._sampled(os.fstat(self._descriptor).st_size)
+        except OSError:
+            return None
+
+    def _sampled(self, size_bytes: int) -> bytes:
         digest = hashlib.blake2b(size_bytes.to_bytes(8, "big"), digest_size=16)
         for number in range(_SAMPLES):
             offset = size_bytes // _PAGE_BYTES * number // _SAMPLES * _PAGE_BYTES
             digest.update(os.pread(self._descriptor, _PAGE_BYTES, offset))
         return digest.digest()
 
-    def _take_tail(self) -> bytes:
-        """The header of the last commit's last frame, which vouches for all frames before it."""
+    def _take_tail(self) -> bytes | None:
+        """The header of the last commit's last frame, which vouches for all frames before it.
+
+        None when there is none, or it cannot be read: after a commit that is no reason to fail.
+        """
         if self._log_descriptor is None or self._left.pages <= 0:
-            return b""
+            return None
         offset = _LOG_HEADER_BYTES + (self._left.pages - 1) * _FRAME_BYTES
-        return os.pread(self._log_descriptor, _FRAME_HEADER_BYTES, offset)
+        try:
+            return os.pread(self._log_descriptor, _FRAME_HEADER_BYTES, offset)
+        except OSError:
+            return None

@@ -239,7 +239,7 @@ class Writer:
         assert self._files is not None
         try:
             self._files.committed(self._log_pages)
-        except StoreUnavailable as obstacle:
+        except Exception as obstacle:  # noqa: BLE001  (whatever it is: never write this again)
             # Back in its place it will count after all.
             self._doubtful_tokens += tx.tokens
             raise CommitUnknown(f"a commit may have gone astray: {obstacle}") from None
