@@ -120,7 +120,9 @@ class SqliteStore(Store):
         )
         try:
             await self._writer.open()
-        except BaseException:
+        except Exception:
+            # Not when cancelled: then the disk may hang, and how long to wait for it is for whoever
+            # calls `close`.
             await self.close()
             raise
         ahead_seconds = self._time.ahead_seconds()
