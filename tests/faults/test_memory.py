@@ -20,7 +20,7 @@ GROUPS = Path("/sys/fs/cgroup/memory")
 LIMIT_MIB = 256
 RSS_MIB = 150
 ITEMS = 200_000
-BATCH = 1_000
+BATCH = 10_000
 START_SECONDS = 5
 
 

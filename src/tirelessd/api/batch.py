@@ -16,7 +16,7 @@ from aiohttp import web
 
 from tirelessd.api.answers import REPLAYED, json_answer
 from tirelessd.api.auth import Caller
-from tirelessd.api.body import check_media_type, read_body
+from tirelessd.api.body import check_media_type, read_pieces
 from tirelessd.api.headers import Headers, forwarded, trace_context
 from tirelessd.api.limits import Limits
 from tirelessd.api.malformed import UNREADABLE, malformed
@@ -67,11 +67,9 @@ async def submit_batch(services: Services, request: web.Request, caller: Caller)
     check_media_type(request, BATCH_TYPE)
     envelope = read_envelope(request.headers, config, services.clock.wall())
     limits = services.limits
-    # The body as one piece has no name here, so that only its lines stay while they are stored.
-    lines = split_lines(
-        await read_body(services, request, limits.batch_bytes, LineMeter(limits)), limits
-    )
-    return batch_answer(await store_lines(services.intake, queue, lines, envelope))
+    splitter = LineSplitter(limits)
+    await read_pieces(services, request, limits.batch_bytes, splitter.take)
+    return batch_answer(await store_lines(services.intake, queue, splitter.end(), envelope))
 
 
 def read_envelope(headers: Headers, config: QueueConfig, now: float) -> Envelope:
@@ -83,47 +81,47 @@ def read_envelope(headers: Headers, config: QueueConfig, now: float) -> Envelope
     return Envelope(now, forwarded(headers, config.forward_headers), traceparent, tracestate)
 
 
-class LineMeter:
-    """Measures lines as they arrive, so that a batch beyond its limits is not held to its end."""
+class LineSplitter:
+    """Splits a batch as it arrives.
+
+    So one beyond its limits is not held to its end, and the body is in memory once, as its lines:
+    a whole body, its pieces and its lines would be three times as much.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._lines = 0
+        self._lines: list[bytes] = []
+        self._open: list[bytes] = []
         self._open_bytes = 0
 
-    def __call__(self, piece: bytes) -> None:
+    def take(self, piece: bytes) -> None:
         """Take the next piece in; raises `BatchTooLarge`."""
-        # Within a piece lines are not looked at: it has hardly more bytes than a line may have.
-        first = piece.find(b"\n")
-        if first >= 0:
-            self._check_length(self._open_bytes + first)
-            self._lines += piece.count(b"\n")
-            self._open_bytes = len(piece) - piece.rfind(b"\n") - 1
-        else:
-            self._open_bytes += len(piece)
-        self._check_length(self._open_bytes)
-        if self._lines > self._limits.batch_lines:
+        # Counted before the split: a piece of nothing but newlines would make as many objects.
+        if len(self._lines) + piece.count(b"\n") > self._limits.batch_lines:
             raise too_many_lines(self._limits)
+        first, *others = piece.split(b"\n")
+        self._extend(first)
+        for line in others:
+            self._close()
+            self._extend(line)
 
-    def _check_length(self, size_bytes: int) -> None:
-        if size_bytes > self._limits.body_bytes:
-            raise too_long_line(self._lines + 1, self._limits)
+    def end(self) -> Sequence[bytes]:
+        """The lines, the last one with or without its newline; raises `BatchTooLarge`."""
+        if self._open_bytes:
+            if len(self._lines) == self._limits.batch_lines:
+                raise too_many_lines(self._limits)
+            self._close()
+        return self._lines
 
+    def _extend(self, part: bytes) -> None:
+        self._open.append(part)
+        self._open_bytes += len(part)
+        if self._open_bytes > self._limits.body_bytes:
+            raise too_long_line(len(self._lines) + 1, self._limits)
 
-def split_lines(body: bytes, limits: Limits) -> Sequence[bytes]:
-    """The lines, the last one with or without its newline; raises `BatchTooLarge`."""
-    # Counted before the split: a body of nothing but newlines would make millions of objects.
-    if body.count(b"\n") > limits.batch_lines:
-        raise too_many_lines(limits)
-    lines = body.split(b"\n")
-    if not lines[-1]:
-        lines.pop()
-    if len(lines) > limits.batch_lines:
-        raise too_many_lines(limits)
-    for number, line in enumerate(lines, 1):
-        if len(line) > limits.body_bytes:
-            raise too_long_line(number, limits)
-    return lines
+    def _close(self) -> None:
+        self._lines.append(b"".join(self._open))
+        self._open, self._open_bytes = [], 0
 
 
 async def store_lines(

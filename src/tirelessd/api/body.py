@@ -22,7 +22,7 @@ from tirelessd.api.refusals import (
 from tirelessd.api.services import Services
 
 Document = TypeVar("Document")
-Look = Callable[[bytes], None]
+Take = Callable[[bytes], None]
 
 JSON_TYPE: Final = "application/json"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -33,13 +33,17 @@ async def defer_continue(request: web.Request) -> None:
     del request
 
 
-async def read_body(
-    services: Services, request: web.Request, limit_bytes: int, look: Look | None = None
-) -> bytes:
-    """The body, byte for byte; b"" without one.
+async def read_body(services: Services, request: web.Request, limit_bytes: int) -> bytes:
+    """The body, byte for byte; b"" without one. Raises what `read_pieces` does."""
+    pieces: list[bytes] = []
+    await read_pieces(services, request, limit_bytes, pieces.append)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    A body that does not come along with its headers is shown to `look` piece by piece as it
-    arrives; what that raises ends the reading.
+
+async def read_pieces(
+    services: Services, request: web.Request, limit_bytes: int, take: Take
+) -> None:
+    """Hand the body over piece by piece as it comes; what `take` raises ends the reading.
 
     A declared length beyond the limit is refused before anything is read, an undeclared one at the
     limit. Raises `BodyTooLarge`, `RequestTimeout`, `UnsupportedEncoding`, `MalformedRequest`,
@@ -56,11 +60,12 @@ async def read_body(
         if len(body) > limit_bytes:
             raise BodyTooLarge(limit_bytes)
         services.bodies.charge(request, len(body))
-        return body
+        take(body)
+        return
     seconds = services.limits.body_seconds
     try:
         async with asyncio.timeout(seconds):
-            return await _collect(services.bodies, request, limit_bytes, look)
+            await _collect(services.bodies, request, limit_bytes, take)
     except TimeoutError:
         raise RequestTimeout("body", seconds) from None
 
@@ -107,10 +112,7 @@ def _check_headers(request: web.Request, limit_bytes: int) -> None:
         raise BodyTooLarge(limit_bytes)
 
 
-async def _collect(
-    bodies: BodyBudget, request: web.Request, limit_bytes: int, look: Look | None
-) -> bytes:
-    chunks: list[bytes] = []
+async def _collect(bodies: BodyBudget, request: web.Request, limit_bytes: int, take: Take) -> None:
     missing = limit_bytes
     while chunk := await request.content.readany():
         missing -= len(chunk)
@@ -118,10 +120,7 @@ async def _collect(
             raise BodyTooLarge(limit_bytes)
         # By what has come and not by what was declared: a client that only promises pays nothing.
         bodies.charge(request, len(chunk))
-        if look is not None:
-            look(chunk)
-        chunks.append(chunk)
-    return b"".join(chunks)
+        take(chunk)
 
 
 async def _promise(request: web.Request) -> None:
