@@ -25,8 +25,9 @@ from tirelessd.core.events import Emit, StoreOperationFinished
 
 BATCH_ROWS: Final = 2_000
 BATCH_BYTES: Final = 16 * 1024 * 1024
-# What may gather behind the commit in flight: four batches.
-WAITING_ROWS: Final = 4 * BATCH_ROWS
+# What may gather behind the commit in flight: sixteen callers with a slice of a batch each, which a
+# slow disk writes in about the second that they wait; and four commits' worth of bytes.
+WAITING_ROWS: Final = 8 * BATCH_ROWS
 WAITING_BYTES: Final = 4 * BATCH_BYTES
 _NO_ANSWER: Final = "the store's disk does not answer in time"
 
