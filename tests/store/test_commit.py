@@ -279,7 +279,7 @@ async def test_nobody_new_waits_while_a_commit_hangs() -> None:
         await impatient.submit("behind")
 
     with pytest.raises(StoreUnavailable) as raised:
-        impatient.submit("later")
+        await impatient.submit("later")
     impatient.finish()
     again = impatient.submit("again")
     await a_round()
@@ -309,7 +309,7 @@ async def test_after_a_failed_commit_one_at_a_time_tries_again(
     await a_round()
 
     with pytest.raises(StoreUnavailable) as raised:
-        desk.submit("c")
+        await desk.submit("c")
     desk.finish()
     later = [desk.submit("d"), desk.submit("e")]
     await a_round()
@@ -319,6 +319,22 @@ async def test_after_a_failed_commit_one_at_a_time_tries_again(
     assert (type(raised.value), raised.value.kind) == (kind, failure.kind)
     assert await trying == "b is written"
     assert await asyncio.gather(*later) == ["d is written", "e is written"]
+
+
+async def test_refusal_leaves_the_loop_a_turn(desk: Desk) -> None:
+    """A caller that comes again at once cannot keep the loop from hearing of the disk."""
+    failed = desk.submit("a")
+    await a_round()
+    desk.finish(StoreFull("no room"))
+    trying = desk.submit("b")
+    await a_round()
+    asyncio.get_running_loop().call_soon(desk.finish)
+
+    with pytest.raises(StoreFull):
+        await desk.submit("again and again")
+
+    assert type(failed.exception()) is StoreFull
+    assert trying.done()
 
 
 async def test_bad_value_keeps_nobody_else_out(desk: Desk) -> None:
@@ -346,7 +362,7 @@ async def test_what_waits_is_bounded(desk: Desk, rows: int, size_bytes: int) -> 
     desk.submit("b", rows, size_bytes)
 
     with pytest.raises(StoreUnavailable) as raised:
-        desk.submit("c", rows, size_bytes)
+        await desk.submit("c", rows, size_bytes)
     desk.write("d", rows, size_bytes)
     for _ in range(3):
         desk.finish()

@@ -131,9 +131,14 @@ class Committer:
         """Queue a write; its future is answered after the commit, and may be cancelled in vain."""
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
-        if not operation.is_patient:
-            self._check_prospects(operation)
         operation.waiter = self._loop.create_future()
+        refusal = None if operation.is_patient else self._refusal(operation)
+        if refusal is not None:
+            # A turn of the loop later: callers that come again at once must leave it the time to
+            # hear from the disk.
+            operation.error = refusal
+            self._loop.call_soon(operation.answer)
+            return operation.waiter
         if not self._waiting:
             self._waiting_since = self._loop.time()
         self._waiting.append(operation)  # type: ignore[arg-type]
@@ -146,17 +151,18 @@ class Committer:
             self._loop.call_soon(self._form)
         return operation.waiter
 
-    def _check_prospects(self, operation: Operation[T]) -> None:
-        """Refuse at once what could only be refused later, or would take memory without bound."""
+    def _refusal(self, operation: Operation[T]) -> StoreUnavailable | None:
+        """Why not to wait: it could only be refused later, or would take memory without bound."""
         if self._is_hanging:
-            raise StoreUnavailable(_NO_ANSWER, "timeout")
+            return StoreUnavailable(_NO_ANSWER, "timeout")
         if self._failure is not None and (self._in_flight is not None or self._waiting):
             # One commit at a time finds out whether it goes better now.
-            raise refusal_like(self._failure)
+            return refusal_like(self._failure)
         rows = self._waiting_rows + operation.rows
         size_bytes = self._waiting_bytes + operation.size_bytes
         if self._waiting and (rows > WAITING_ROWS or size_bytes > WAITING_BYTES):
-            raise StoreUnavailable("more waits for the store's disk than it can write", "busy")
+            return StoreUnavailable("more waits for the store's disk than it can write", "busy")
+        return None
 
     def finish(self, batch: Batch) -> None:
         """Answer everybody in a batch whose fate is known, and form the next one."""
