@@ -23,6 +23,7 @@ from tirelessd.core.item import (
 )
 from tirelessd.store.base import Changed, Pause
 from tirelessd.store.sqlite.connection import rows
+from tirelessd.store.sqlite.rare import find_few
 from tirelessd.store.sqlite.transaction import as_json
 from tirelessd.store.sqlite.upkeep import dead_statement
 
@@ -158,6 +159,22 @@ def list_items(
     if len(found) > limit:
         following = Listed(found[limit - 1])
     return _records(db, now, found[:limit]), following
+
+
+def list_few(
+    db: apsw.Connection,
+    now: float,
+    queue: str,
+    state: State | ShownState,
+    after: Listed,
+    limit: int,
+) -> Page | None:
+    """A page of a state that few items are in; None when they are many, or nobody knows."""
+    found = find_few(db, now, queue, state, after.row)
+    if found is None:
+        return None
+    page, has_more = found[:limit], len(found) > limit
+    return Page(_records(db, now, page), encode(Listed(page[-1])) if has_more else None)
 
 
 def list_dead(

@@ -202,8 +202,14 @@ class SqliteStore(Store):
     async def list_items(
         self, queue: str, state: State | ShownState | None, after: str | None, limit: int
     ) -> Page:
-        """A page of a queue, read in stretches, so that a rare state holds up no other read."""
-        following: reads.Listed | None = reads.cursor(after, reads.Listed)
+        """A page of a queue: of a rare state at once, else in stretches that hold up no read."""
+        start = reads.cursor(after, reads.Listed)
+        if state is not None:
+            now = self._time.now()
+            few = await self._read("list", reads.list_few, now, queue, state, start, limit)
+            if few is not None:
+                return few
+        following: reads.Listed | None = start
         found: list[ItemRecord] = []
         while following is not None and len(found) < limit:
             records, following = await self._read(
