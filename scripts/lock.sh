@@ -1,7 +1,7 @@
 #!/bin/sh
 # lock.sh: renew requirements/*.lock, newest versions that pyproject.toml allows.
 #
-# test.lock is resolved first and has everything; the other two are cut from it, so that the tests
+# test.lock is resolved first and has everything; the others are cut from it, so that the tests
 # run on the very versions that are shipped. One resolution holds for every Python from 3.11 on.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,6 +18,9 @@ compile() {
         --generate-hashes --custom-compile-command 'make lock' "$@"
 }
 
-compile pyproject.toml --extra test --group build --upgrade -o requirements/test.lock
+compile pyproject.toml --extra test --extra tracing --group build --upgrade -o requirements/test.lock
 compile pyproject.toml --constraint requirements/test.lock --upgrade -o requirements/runtime.lock
+compile pyproject.toml --extra tracing --constraint requirements/test.lock --upgrade \
+    -o requirements/tracing.lock
 compile --group build --constraint requirements/test.lock --upgrade -o requirements/build.lock
+compile --group pictures --constraint requirements/test.lock --upgrade -o requirements/pictures.lock

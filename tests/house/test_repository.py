@@ -75,18 +75,21 @@ def test_no_file_names_a_path_of_some_machine() -> None:
 
 def test_locks_meet_the_project_file() -> None:
     """Each lock pins what pyproject.toml asks for, so `make lock` was not forgotten."""
-    project, build = PROJECT["project"], PROJECT["dependency-groups"]["build"]
+    project, groups = PROJECT["project"], PROJECT["dependency-groups"]
+    extras = project["optional-dependencies"]
 
     missing = {
         "runtime.lock": unmet(project["dependencies"], "runtime.lock"),
-        "build.lock": unmet(build, "build.lock"),
-        "test.lock": unmet(project["optional-dependencies"]["test"], "test.lock"),
+        "tracing.lock": unmet(project["dependencies"] + extras["tracing"], "tracing.lock"),
+        "build.lock": unmet(groups["build"], "build.lock"),
+        "test.lock": unmet(extras["test"] + extras["tracing"], "test.lock"),
+        "pictures.lock": unmet(groups["pictures"], "pictures.lock"),
     }
 
-    assert missing == {"runtime.lock": [], "build.lock": [], "test.lock": []}
+    assert missing == dict.fromkeys(missing, [])
 
 
-@pytest.mark.parametrize("lock", ["runtime.lock", "build.lock"])
+@pytest.mark.parametrize("lock", ["runtime.lock", "tracing.lock", "build.lock"])
 def test_tests_run_on_what_ships(lock: str) -> None:
     """The test lock has every pin of the other locks, at the same version."""
     shipped, tested = pins(lock), pins("test.lock")
@@ -94,7 +97,9 @@ def test_tests_run_on_what_ships(lock: str) -> None:
     assert shipped.items() <= tested.items()
 
 
-@pytest.mark.parametrize("lock", ["runtime.lock", "build.lock", "test.lock"])
+@pytest.mark.parametrize(
+    "lock", ["runtime.lock", "tracing.lock", "build.lock", "test.lock", "pictures.lock"]
+)
 def test_every_pin_has_a_hash(lock: str) -> None:
     """Each requirement of a lock is one exact version followed by at least one hash."""
     text = (LOCKS / lock).read_text(encoding="utf-8")
