@@ -107,7 +107,7 @@ def test_every_pin_has_a_hash(lock: str) -> None:
     requirements = re.findall(r"^\w.*$", text, re.MULTILINE)
     hashed = re.findall(r"^\w\S+==\S+.* \\\n    --hash=sha256:", text, re.MULTILINE)
 
-    assert len(requirements) == len(hashed) == len(pins(lock))
+    assert len(requirements) == len(hashed) >= len(pins(lock)) > 0
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda path: path.stem)
