@@ -9,6 +9,7 @@ from typing import Final, Literal, NoReturn
 
 from aiohttp import web
 
+from tirelessd.api.accept_queue import take_all
 from tirelessd.api.connection import Connection, Roster
 from tirelessd.api.limits import Limits
 from tirelessd.core.errors import StartError
@@ -134,14 +135,13 @@ class Listener:
     async def _take_in_the_last(self, server: asyncio.Server) -> None:
         """Stop listening, but serve those whose connections the kernel has already made.
 
-        Closing the socket would reset them, and leave their clients in doubt. A duplicate keeps it
-        open until none is left; only what connects in the microseconds after that is reset.
+        A duplicate keeps the socket open until all of them are taken.
         """
         listening = [socket.socket(fileno=os.dup(each.fileno())) for each in server.sockets]
         server.close()
         for each in listening:
             with each:
-                waiting = _accept_all(each)
+                waiting = take_all(each)
             # Served only now: whoever connected meanwhile would be reset after all.
             for accepted in waiting:
                 await self._serve(accepted)
@@ -156,18 +156,6 @@ class Listener:
     def _url(self) -> str:
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self.port}"
-
-
-def _accept_all(listening: socket.socket) -> list[socket.socket]:
-    """Every connection that waits to be accepted."""
-    waiting = []
-    listening.settimeout(0)
-    while True:
-        try:
-            waiting.append(listening.accept()[0])
-        except OSError:
-            # None is left, or no file descriptor to take it with.
-            return waiting
 
 
 async def _settle() -> None:
