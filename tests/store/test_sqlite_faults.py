@@ -250,6 +250,28 @@ async def test_replaced_file_is_not_written_to(shelf: Shelf, path: Path, suffix:
         await shelf.put(new_item())
 
 
+@pytest.mark.parametrize("left_bytes", [0, 8_192, 30_000])
+@pytest.mark.parametrize("call", ["write", "sync"])
+async def test_log_that_is_cut_within_a_commit_is_noticed(
+    disk: FaultyDisk, fragile: Shelf, path: Path, call: str, left_bytes: int
+) -> None:
+    """SQLite writes on behind the hole; nobody is told that what stands there is kept."""
+    await fragile.put(*[new_item(payload=bytes(3_000)) for _ in range(10)])
+    log = Path(f"{path}-wal")
+
+    def rule(asked: str, name: str) -> None:
+        if asked == call and name.endswith("-wal"):
+            os.truncate(log, left_bytes)
+            disk.heal()
+
+    disk.rule = rule
+
+    with pytest.raises(CommitUnknown, match="-wal was overwritten or cut"):
+        await fragile.put(new_item())
+    with pytest.raises(StoreUnavailable, match="-wal was overwritten or cut"):
+        await fragile.put(new_item())
+
+
 async def test_failure_is_counted_by_its_kind(path: Path) -> None:
     """One event per verb and commit: its duration, and what kind of failure it was."""
     recorder = Recorder()

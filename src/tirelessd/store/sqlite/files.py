@@ -72,6 +72,7 @@ class DatabaseFiles:
         self._log_descriptor: int | None = None
         self._left = LogState(0, 0)
         self._tail: bytes | None = None
+        self._is_log_torn = False
         self.are_sound = True
 
     def closed(self) -> None:
@@ -107,7 +108,9 @@ class DatabaseFiles:
     def committed(self, pages: int) -> None:
         """Raise `StoreUnavailable` if a commit went where nobody will find it."""
         self.are_sound = False
-        _, self._log = self._found()
+        _, log = self._found()
+        self._check_frames(pages)
+        self._log = log
         self._left = self._left._replace(pages=pages)
         self._tail = self._take_tail()
         self.are_sound = True
@@ -117,6 +120,8 @@ class DatabaseFiles:
         # Between two connections another process may have copied the log, and nobody could tell.
         is_content_known = self._log is not None or not self.are_sound
         self.are_sound = False
+        if self._is_log_torn:
+            raise self._log_damage()
         database, log = self._found()
         if database != self._database and is_content_known:
             self._check_database(database)
@@ -156,10 +161,26 @@ class DatabaseFiles:
         """Somebody wrote to the log; our last commit must still stand there, or be copied."""
         is_other = self._tail is not None and self._take_tail() != self._tail
         if is_other and self._log_state().pages >= self._left.pages:
-            raise StoreUnavailable(
-                f"{self._log_path} was overwritten or cut; stop the daemon and restore a backup"
-            )
+            raise self._log_damage()
         self._log = log
+
+    def _check_frames(self, pages: int) -> None:
+        """Whoever cut the log while SQLite wrote left a hole before, or within, our frames."""
+        begins_anew = pages <= self._left.pages
+        first = self._frame_header(1 if begins_anew else self._left.pages + 1)
+        last = self._frame_header(pages)
+        is_hole_within = None not in {first, last} and _salts(first) != _salts(last)
+        tail = None if begins_anew else self._take_tail()
+        is_hole_before = None not in {tail, self._tail} and tail != self._tail
+        if is_hole_before or is_hole_within:
+            # For good: what follows a hole is lost, and a checkpoint would copy the hole.
+            self._is_log_torn = True
+            raise self._log_damage()
+
+    def _log_damage(self) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self._log_path} was overwritten or cut; stop the daemon and restore a backup"
+        )
 
     def _take_sample(self) -> bytes | None:
         """What tells the database's content; None when it cannot be read just now."""
@@ -180,10 +201,19 @@ class DatabaseFiles:
 
         None when there is none, or it cannot be read: after a commit that is no reason to fail.
         """
-        if self._log_descriptor is None or self._left.pages <= 0:
+        return self._frame_header(self._left.pages)
+
+    def _frame_header(self, number: int) -> bytes | None:
+        """What stands where a frame begins, from 1; None when it cannot be read."""
+        if self._log_descriptor is None or number <= 0:
             return None
-        offset = _LOG_HEADER_BYTES + (self._left.pages - 1) * _FRAME_BYTES
+        offset = _LOG_HEADER_BYTES + (number - 1) * _FRAME_BYTES
         try:
             return os.pread(self._log_descriptor, _FRAME_HEADER_BYTES, offset)
         except OSError:
             return None
+
+
+def _salts(frame_header: bytes | None) -> bytes:
+    """What tells the frames of this log from what an earlier one left in its place."""
+    return (frame_header or b"")[8:16]
