@@ -61,7 +61,7 @@ layers: test-setup ## the import contracts
 
 .PHONY: docstrings
 docstrings: test-setup ## interrogate
-	$(BIN)/interrogate src
+	$(BIN)/interrogate src bench grafana/source
 
 .PHONY: format
 format: test-setup ## format, and mend what ruff can mend
@@ -72,6 +72,10 @@ format: test-setup ## format, and mend what ruff can mend
 docs: setup ## renew METRICS.md, docs/logs.md and docs/configuration.md from the code
 	$(BIN)/python -m tirelessd.observe.reference .
 	$(BIN)/python -m tirelessd.settings.reference > docs/configuration.md
+
+.PHONY: grafana
+grafana: setup ## renew the dashboards and rules in grafana/ from their source
+	$(BIN)/python -m grafana.source
 
 .PHONY: bench
 bench: setup ## measure beside the bare handler; ONLY=single,batch picks scenarios
@@ -89,7 +93,7 @@ lock: ## renew requirements/*.lock
 clean: ## remove what make has made, except ./data
 	rm -rf .venv .venv-lock .tools .setup.lock dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests examples bench grafana -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: test-setup
 test-setup:

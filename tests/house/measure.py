@@ -179,12 +179,15 @@ class File:
 
 
 @cache
-def read_files(root: Path, folder: str) -> list[File]:
-    """Every Python file below a folder of the project, by path; read and parsed once a run."""
+def read_files(root: Path, folder: str, within: str = "") -> list[File]:
+    """Every Python file below a folder of the project, by path; read and parsed once a run.
+
+    `within` is the folder that imports start from, the root unless told otherwise.
+    """
     return [
         File(
             path=str(path.relative_to(root)),
-            name=".".join(path.relative_to(root / folder).with_suffix("").parts).removesuffix(
+            name=".".join(path.relative_to(root / within).with_suffix("").parts).removesuffix(
                 ".__init__"
             ),
             text=path.read_text(encoding="utf-8"),
