@@ -103,18 +103,19 @@ async def running_server(name: str) -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def running_daemon(
-    folder: Path, queues: Mapping[str, Any], clock: Clock
+    folder: Path, queues: Mapping[str, Any], clock: Clock, module: str = "tirelessd"
 ) -> AsyncIterator[Daemon]:
     """A daemon with these queues and its data in `folder`, ready; drained when the context ends.
 
-    Everything else is as anybody's: durable commits, metrics, lines from info on into a file.
+    Everything else is as anybody's: durable commits, metrics, lines from info on into a file. A
+    `module` other than the program is one that runs it with something changed.
     """
     database, log = folder / DATABASE, folder / "tirelessd.log"
     path = _write_config(folder, database, queues)
     started = clock.monotonic()
     with log.open("wb") as stream:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tirelessd", "serve", "--config", str(path)),
+            *(sys.executable, "-m", module, "serve", "--config", str(path)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=stream,

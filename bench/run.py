@@ -57,9 +57,11 @@ class Run:
         """Tell whoever waits how far it is."""
         self._console.print(text, highlight=False, markup=False)
 
-    def daemon(self, name: str, queues: Mapping[str, Any]) -> AbstractAsyncContextManager[Daemon]:
-        """A daemon with an empty store, ready."""
-        return running_daemon(self.folder / name, queues, self.clock)
+    def daemon(
+        self, name: str, queues: Mapping[str, Any], module: str = "tirelessd"
+    ) -> AbstractAsyncContextManager[Daemon]:
+        """A daemon with an empty store, ready; `module` is the program, or one that changes it."""
+        return running_daemon(self.folder / name, queues, self.clock, module)
 
     async def post(self, daemon: Daemon, path: str) -> None:
         """Ask the daemon for something by an empty JSON object."""

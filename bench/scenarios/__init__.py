@@ -11,6 +11,7 @@ from bench.scenarios.backlog import run_backlog
 from bench.scenarios.batch import run_batch
 from bench.scenarios.delivery import run_delivery
 from bench.scenarios.many_queues import run_idle, run_scrape
+from bench.scenarios.metrics import run_metrics
 from bench.scenarios.retry import run_retry
 from bench.scenarios.single import run_single
 
@@ -21,5 +22,6 @@ SCENARIOS: Final[dict[str, Callable[[Run], Awaitable[Found]]]] = {
     "retry": run_retry,
     "backlog": run_backlog,
     "scrape": run_scrape,
+    "metrics": run_metrics,
     "idle": run_idle,
 }
