@@ -31,8 +31,8 @@ def make_queue() -> dict[str, Any]:
     }
 
 
-def make_plan(port: int, queue: str, seconds: float) -> Plan:
-    """Whole batches, over and over."""
+def make_plan(port: int, queue: str, seconds: float, batches: int = BATCHES) -> Plan:
+    """Whole batches, over and over, up to so many."""
     request = make_request(
         "POST",
         f"/v1/queues/{queue}/batch",
@@ -40,7 +40,7 @@ def make_plan(port: int, queue: str, seconds: float) -> Plan:
         {"Content-Type": "application/x-ndjson"},
     )
     return Plan(
-        port=port, request=request, connections=CONNECTIONS, seconds=seconds, requests=BATCHES
+        port=port, request=request, connections=CONNECTIONS, seconds=seconds, requests=batches
     )
 
 
