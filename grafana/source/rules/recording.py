@@ -1,0 +1,78 @@
+"""Recorded series: what alerts, dashboards and scalers share.
+
+They have no `instance`; a static label takes its place, for dashboards select by it.
+"""
+
+from typing import Final
+
+from grafana.source.rules.alert import Recording
+
+# One database may be behind many pods, each of which reports all of it: take the maximum for each
+# store first. Embedded stores have different labels, and add up.
+QUEUES: Final = (
+    Recording(
+        "store_queue_state:tirelessd_queue_items:max",
+        "max by ($fleet, store, queue, state) (tirelessd_queue_items)",
+    ),
+    Recording(
+        "queue_state:tirelessd_queue_items:sum",
+        "sum by ($queue, state) (store_queue_state:tirelessd_queue_items:max)",
+    ),
+    Recording(
+        "queue:tirelessd_queue_ready_age_seconds:max",
+        "max by ($queue) (tirelessd_queue_ready_age_seconds)",
+    ),
+    Recording(
+        "queue:tirelessd_slots_utilisation:ratio",
+        "sum by ($queue) (tirelessd_slots_busy) / (sum by ($queue) (tirelessd_slots) > 0)",
+    ),
+    # Of the last ten minutes; of the last day where nothing ended since; the limit where nothing
+    # ever did, so that a cold start does not look like no work at all.
+    Recording(
+        "queue:tirelessd_attempt_duration_seconds:mean",
+        """\
+sum by ($queue) (rate(tirelessd_attempt_duration_seconds_sum[10m]))
+  / (sum by ($queue) (rate(tirelessd_attempt_duration_seconds_count[10m])) > 0)
+or on ($queue)
+sum by ($queue) (rate(tirelessd_attempt_duration_seconds_sum[1d]))
+  / (sum by ($queue) (rate(tirelessd_attempt_duration_seconds_count[1d])) > 0)
+or on ($queue)
+max by ($queue) (tirelessd_attempt_timeout_seconds)""",
+    ),
+    # How long one pod would work at all that is ready: divided by the number of pods it is how long
+    # they will, which is what a scaler wants.
+    Recording(
+        "queue:tirelessd_backlog_seconds",
+        """\
+sum by ($queue) (queue_state:tirelessd_queue_items:sum{state="ready"})
+  * on ($queue) sum by ($queue) (queue:tirelessd_attempt_duration_seconds:mean)
+  / on ($queue) (avg by ($queue) (tirelessd_slots) > 0)""",
+    ),
+    Recording(
+        "queue:tirelessd_effective_success:ratio_rate1h",
+        """\
+sum by ($queue) (rate(tirelessd_items_completed_total{outcome="succeeded"}[1h]))
+  / (sum by ($queue) (rate(tirelessd_items_completed_total{outcome=~"succeeded|dead"}[1h])) > 0)""",
+    ),
+)
+
+WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+
+
+def error_ratio(window: str) -> Recording:
+    """The share of bad events of each queue and SLO in a window; nothing where nothing happened."""
+    return Recording(
+        f"slo:tirelessd_error_ratio:rate{window}",
+        f"""\
+1 - sum by ($queue, slo) (rate(tirelessd_slo_good_events_total[{window}]))
+  / (sum by ($queue, slo) (rate(tirelessd_slo_events_total[{window}])) > 0)""",
+    )
+
+
+SLO: Final = (
+    *(error_ratio(window) for window in WINDOWS),
+    Recording(
+        "slo:tirelessd_budget:ratio",
+        "1 - max by ($queue, slo) (tirelessd_slo_objective_ratio)",
+    ),
+)
