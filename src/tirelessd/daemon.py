@@ -77,6 +77,8 @@ class Daemon:
             level=settings.log.level,
             format=settings.log.format,
             version=__version__,
+            # In a container it is the name of the pod.
+            pod=os.uname().nodename,
             clock=clock,
             tally=self._metrics.line_tally,
         )

@@ -16,7 +16,7 @@ from tirelessd.core.errors import InvalidRequest
 from tirelessd.core.item import Selection
 from tirelessd.engine.intake import Submission
 
-ENVELOPE = Envelope(1_800_000_000.0, {}, None, None)
+ENVELOPE = Envelope(1_800_000_000.0, {})
 
 
 class Leaf(msgspec.Struct, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -17,7 +18,10 @@ from prometheus_client import generate_latest as plain
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
 from tests.observe.events import EXAMPLES, make_metrics
+from tirelessd.core.trace import TraceContext
 from tirelessd.observe.exposition import Encode, Exposition
+
+OURS = TraceContext("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", is_recorded=True)
 
 FORMATS = {
     "plain": plain,
@@ -78,10 +82,11 @@ def test_values_are_written_anew(encode: Encode) -> None:
 
 
 def test_every_family_is_written_as_the_library_would(encode: Encode) -> None:
-    """All metrics of the daemon, after some of everything has happened."""
+    """All metrics of the daemon, exemplars too, after some of everything has happened."""
     metrics = make_metrics()
     for event in EXAMPLES:
-        metrics(event)
+        trace = {"trace": OURS} if "trace" in event.__struct_fields__ else {}
+        metrics(replace(event, **trace))
     exposition = Exposition(encode)
     exposition.text(metrics.registry)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from contextvars import copy_context
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from tests.observe.events import PATIENCE_SECONDS, CountingTally, ManualClock
 from tests.observe.written import TOKEN, Log, OpenLog, raised
 from tirelessd.core.errors import StoreUnavailable
+from tirelessd.core.trace import HERE, TraceContext
 from tirelessd.observe.lines import (
     BACKGROUND_FAILED,
     ERROR_UNEXPECTED,
@@ -20,6 +23,8 @@ from tirelessd.observe.lines import (
 )
 from tirelessd.observe.logs import Logs
 
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 
 def test_a_line_has_its_fields_in_their_order(log: Log) -> None:
     """Time, level and event first, the version last: a line is read from the left."""
@@ -29,6 +34,33 @@ def test_a_line_has_its_fields_in_their_order(log: Log) -> None:
         '{"ts":"2027-01-15T08:00:00.000Z","level":"error","event":"item.dead","queue":"work",'
         '"item_id":"item-1","reason":"expired","version":"1.2.3"}\n'
     )
+
+
+def test_a_line_says_where_in_a_trace_it_belongs(open_log: OpenLog) -> None:
+    """The ids stand after the fields, the pod before the version."""
+    log = open_log(pod="shop-1")
+
+    log.logs.write(ITEM_DEAD, queue="work", trace=TraceContext(TRACEPARENT))
+
+    assert log.text().endswith(
+        '"queue":"work","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736",'
+        '"span_id":"00f067aa0ba902b7","pod":"shop-1","version":"1.2.3"}\n'
+    )
+
+
+def test_a_handler_s_lines_belong_to_its_attempt_s_trace(log: Log) -> None:
+    """Through the logger of its context, and through Python's own while it runs."""
+    trace = TraceContext(TRACEPARENT)
+    there = copy_context()
+    there.run(HERE.set, trace)
+    log.logs.install()
+
+    log.logs.handler_logger("item-1", "work", 1, trace).warning("through the context")
+    there.run(logging.warning, "through Python's own")
+    logging.warning("from elsewhere")  # noqa: LOG015  (libraries do)
+
+    ids = [line.get("trace_id") for line in log.lines()]
+    assert ids == [trace.trace_id, trace.trace_id, None]
 
 
 def test_a_field_without_a_value_is_left_out(log: Log) -> None:

@@ -14,6 +14,7 @@ from tests.store.shelf import KEEP_SECONDS, Shelf, accepted, key, new_item, succ
 from tirelessd.core.errors import StoreError, UnstorableValue
 from tirelessd.core.item import Body, ShownState, State
 from tirelessd.core.queue import QueueConfig, Retention
+from tirelessd.core.trace import TraceContext
 from tirelessd.store.base import Accepted, Conflicting, Replayed
 
 
@@ -53,8 +54,7 @@ async def test_claimed_item_carries_what_came_with_it(shelf: Shelf) -> None:
         headers={"x-tenant": "søgne \u0000 \U0001f600"},
         content_type="text/plain; charset=utf-8",
         priority=0,
-        traceparent="00-1-2-01",
-        tracestate="a=b",
+        trace=TraceContext("00-1-2-01", "a=b"),
     )
     await shelf.put(item)
 
@@ -62,7 +62,7 @@ async def test_claimed_item_carries_what_came_with_it(shelf: Shelf) -> None:
 
     assert claim.item.headers == item.headers
     assert (claim.item.content_type, claim.item.priority) == (item.content_type, 0)
-    assert (claim.traceparent, claim.tracestate) == ("00-1-2-01", "a=b")
+    assert claim.trace == TraceContext("00-1-2-01", "a=b")
     assert claim.item.accepted_epoch_seconds == START_AT
 
 

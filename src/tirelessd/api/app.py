@@ -22,6 +22,7 @@ from tirelessd.api.routes import ROUTES
 from tirelessd.api.services import Services
 from tirelessd.core.clock import Clock
 from tirelessd.core.events import Emit
+from tirelessd.core.tracer import NO_TRACER, Tracer
 from tirelessd.engine.desk import Desk
 from tirelessd.engine.intake import Intake
 
@@ -31,11 +32,17 @@ ANY_PATH: Final = "/{path:.*}"
 
 
 def build_app(
-    intake: Intake, desk: Desk, auth: Auth, limits: Limits, emit: Emit, clock: Clock
+    intake: Intake,
+    desk: Desk,
+    auth: Auth,
+    limits: Limits,
+    emit: Emit,
+    clock: Clock,
+    tracer: Tracer = NO_TRACER,
 ) -> web.Application:
     """Every route of the table, `/openapi.json`, and a problem document for everything else."""
     bodies = BodyBudget(limits.held_bytes)
-    services = Services(intake, desk, limits, bodies, emit, clock)
+    services = Services(intake, desk, limits, bodies, emit, clock, tracer)
     app = web.Application()
     paths: dict[str, dict[str, Serve]] = defaultdict(dict)
     # aiohttp tries the paths in this order, and the table begins with the busiest.

@@ -17,14 +17,14 @@ from aiohttp import web
 from tirelessd.api.answers import REPLAYED, json_answer
 from tirelessd.api.auth import Caller
 from tirelessd.api.body import check_media_type, read_pieces
-from tirelessd.api.headers import Headers, forwarded, trace_context
+from tirelessd.api.headers import Headers, forwarded
 from tirelessd.api.limits import Limits
 from tirelessd.api.malformed import UNREADABLE, malformed
 from tirelessd.api.options import BatchLine, line_options, sent_options
 from tirelessd.api.problems import problem_of
 from tirelessd.api.query import refuse_query
 from tirelessd.api.refusals import BatchRejected, too_long_line, too_many_lines
-from tirelessd.api.services import Services
+from tirelessd.api.services import TRACE, Services
 from tirelessd.api.shapes import BatchReceipt, LineResult
 from tirelessd.core.errors import (
     CommitUnknown,
@@ -36,6 +36,7 @@ from tirelessd.core.errors import (
     StoreUnavailable,
 )
 from tirelessd.core.queue import QueueConfig
+from tirelessd.core.trace import TraceContext
 from tirelessd.engine.intake import Intake, Submission
 from tirelessd.store.base import Accepted, Replayed
 
@@ -54,8 +55,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
     now: float
     headers: Mapping[str, str]
-    traceparent: str | None
-    tracestate: str | None
+    trace: TraceContext | None = None
 
 
 async def submit_batch(services: Services, request: web.Request, caller: Caller) -> web.Response:
@@ -65,20 +65,20 @@ async def submit_batch(services: Services, request: web.Request, caller: Caller)
     config = services.intake.queue(queue)
     refuse_query(request)
     check_media_type(request, BATCH_TYPE)
-    envelope = read_envelope(request.headers, config, services.clock.wall())
+    headers = read_envelope_headers(request.headers, config)
+    envelope = Envelope(services.clock.wall(), headers, request.get(TRACE))
     limits = services.limits
     splitter = LineSplitter(limits)
     await read_pieces(services, request, limits.batch_bytes, splitter.take)
     return batch_answer(await store_lines(services.intake, queue, splitter.end(), envelope))
 
 
-def read_envelope(headers: Headers, config: QueueConfig, now: float) -> Envelope:
+def read_envelope_headers(headers: Headers, config: QueueConfig) -> Mapping[str, str]:
     """The request's own headers; raises `InvalidRequest` for options, which stand in the lines."""
     # Ignored in silence they would be wishes that nobody hears.
     for name in sent_options(headers):
         raise InvalidRequest(name, "is an option of one item; in a batch it stands in the lines")
-    traceparent, tracestate = trace_context(headers)
-    return Envelope(now, forwarded(headers, config.forward_headers), traceparent, tracestate)
+    return forwarded(headers, config.forward_headers)
 
 
 class LineSplitter:
@@ -194,14 +194,7 @@ def read_line(line: bytes, envelope: Envelope) -> Submission | InvalidRequest:
         return refusal
     except UNREADABLE as error:
         return malformed(error, "line")
-    return Submission(
-        bytes(read.payload),
-        LINE_TYPE,
-        envelope.headers,
-        options,
-        envelope.traceparent,
-        envelope.tracestate,
-    )
+    return Submission(bytes(read.payload), LINE_TYPE, envelope.headers, options, envelope.trace)
 
 
 def batch_answer(outcomes: Sequence[tuple[int, Outcome]]) -> web.Response:

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from tirelessd.api.answers import REPLAYED
 from tirelessd.api.auth import Auth
+from tirelessd.api.headers import trace_context
 from tirelessd.api.problems import (
     CATALOGUE,
     code_of,
@@ -18,7 +19,7 @@ from tirelessd.api.problems import (
 )
 from tirelessd.api.refusals import UnknownPath
 from tirelessd.api.routes import Route
-from tirelessd.api.services import Services
+from tirelessd.api.services import TRACE, Services
 from tirelessd.core.errors import InvalidRequest, ItemNotFound, UnknownQueue
 from tirelessd.core.events import (
     IntakeRequestFinished,
@@ -26,6 +27,7 @@ from tirelessd.core.events import (
     IntakeResult,
     UnexpectedError,
 )
+from tirelessd.core.trace import RequestTrace
 
 # It says nothing but that it happened, so one serves for all requests.
 _STARTED = IntakeRequestStarted()
@@ -59,7 +61,7 @@ class Endpoint:
         request_id = new_request_id()
         if code_of(error) == "internal_error":
             where = f"{route.method} {route.path} (request {request_id})"
-            self._services.emit(UnexpectedError(where, error))
+            self._services.emit(UnexpectedError(where, error, request.get(TRACE)))
         response = refuse(request, error, is_submit=route.is_submit, request_id=request_id)
         if response.status == 503:
             seconds = self._services.intake.retry_after_seconds(request.match_info.get("queue"))
@@ -75,6 +77,7 @@ class SubmitEndpoint(Endpoint):
         emit, clock = self._services.emit, self._services.clock
         started_at = clock.monotonic()
         emit(_STARTED)
+        trace = self._follow(request)
         # What stays if no answer is made: only the end of a shutdown cancels a handler.
         result: IntakeResult = "draining"
         status = 503
@@ -82,8 +85,18 @@ class SubmitEndpoint(Endpoint):
             response, result = await self._submit(request)
             status = response.status
         finally:
-            emit(IntakeRequestFinished(result, status, clock.monotonic() - started_at))
+            duration_seconds = clock.monotonic() - started_at
+            emit(IntakeRequestFinished(result, status, duration_seconds, trace.context))
+            trace.answered(status)
         return response
+
+    def _follow(self, request: web.Request) -> RequestTrace:
+        """Begin to follow the request, from where its caller says that it comes."""
+        caller = trace_context(request.headers)
+        trace = self._services.tracer.request(self._route.method, self._route.path, caller)
+        if trace.context is not None:
+            request[TRACE] = trace.context
+        return trace
 
     async def _submit(self, request: web.Request) -> tuple[web.Response, IntakeResult]:
         try:

@@ -9,6 +9,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDictProxy
 
 from tirelessd.core.errors import InvalidRequest
+from tirelessd.core.trace import TraceContext
 
 Headers = CIMultiDictProxy[str]
 
@@ -52,14 +53,14 @@ def is_printable_ascii(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def trace_context(headers: Headers) -> tuple[str | None, str | None]:
+def trace_context(headers: Headers) -> TraceContext | None:
     """The caller's W3C `traceparent` and `tracestate`; bad ones are ignored, as they should be."""
     parents = headers.getall("traceparent", ())
     if len(parents) != 1 or _TRACEPARENT.fullmatch(parents[0]) is None:
-        return None, None
+        return None
     state = ",".join(headers.getall("tracestate", ()))
     is_kept = 0 < len(state) <= TRACESTATE_MAX_CHARACTERS and is_printable_ascii(state)
-    return parents[0], state if is_kept else None
+    return TraceContext(parents[0], state if is_kept else None)
 
 
 def forwarded(headers: Headers, names: tuple[str, ...]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -12,6 +13,8 @@ from tirelessd.api.budget import BodyBudget
 from tirelessd.api.limits import Limits
 from tirelessd.core.clock import Clock
 from tirelessd.core.events import Emit
+from tirelessd.core.trace import TraceContext
+from tirelessd.core.tracer import NO_TRACER, Tracer
 from tirelessd.engine.desk import Desk
 from tirelessd.engine.intake import Intake
 
@@ -25,6 +28,10 @@ class Services(msgspec.Struct, frozen=True):
     bodies: BodyBudget
     emit: Emit
     clock: Clock
+    tracer: Tracer = NO_TRACER
 
+
+# Where a submit request keeps its place in a trace, if it has any.
+TRACE: Final = web.RequestKey("trace", TraceContext)
 
 Handle = Callable[[Services, web.Request, Caller], Awaitable[web.Response]]

@@ -1,7 +1,7 @@
 """What happened, as values: everything that metrics, logs and traces are made from.
 
 The engine and the API emit these; `observe` alone turns them into names. An event carries plain
-words and numbers, never a payload, a header or a token.
+words and numbers, never a payload, a header or a token. `trace` is where in a trace it happened.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from tirelessd.core.outcome import DeadReason, Failure, Outcome
+from tirelessd.core.trace import TraceContext
 
 IntakeResult = Literal[
     "accepted",
@@ -44,6 +45,7 @@ class IntakeRequestFinished(Event, frozen=True):
     result: IntakeResult
     status: int
     duration_seconds: float
+    trace: TraceContext | None = None
 
 
 class ItemAccepted(Event, frozen=True):
@@ -53,6 +55,7 @@ class ItemAccepted(Event, frozen=True):
     item_id: str
     size_bytes: int
     is_handed_off: bool
+    trace: TraceContext | None = None
 
 
 class ItemClaimed(Event, frozen=True):
@@ -63,6 +66,7 @@ class ItemClaimed(Event, frozen=True):
     attempt: int
     waited_seconds: float
     is_handed_off: bool
+    trace: TraceContext | None = None
 
 
 class ClaimFinished(Event, frozen=True):
@@ -86,6 +90,7 @@ class AttemptFinished(Event, frozen=True):
     duration_seconds: float
     failure: Failure | None = None
     retry_in_seconds: float | None = None
+    trace: TraceContext | None = None
 
 
 class ItemSucceeded(Event, frozen=True):
@@ -95,6 +100,7 @@ class ItemSucceeded(Event, frozen=True):
     item_id: str
     attempts: int
     age_seconds: float
+    trace: TraceContext | None = None
 
 
 class ItemDied(Event, frozen=True):
@@ -106,6 +112,7 @@ class ItemDied(Event, frozen=True):
     age_seconds: float
     reason: DeadReason
     failure: Failure | None
+    trace: TraceContext | None = None
 
 
 class ItemCancelled(Event, frozen=True):
@@ -137,6 +144,7 @@ class LeaseLost(Event, frozen=True):
     queue: str
     item_id: str
     attempt: int
+    trace: TraceContext | None = None
 
 
 class LateCompletion(Event, frozen=True):
@@ -145,6 +153,7 @@ class LateCompletion(Event, frozen=True):
     queue: str
     item_id: str
     attempt: int
+    trace: TraceContext | None = None
 
 
 class LeaseReclaimed(Event, frozen=True):
@@ -153,6 +162,7 @@ class LeaseReclaimed(Event, frozen=True):
     queue: str
     item_id: str
     attempt: int
+    trace: TraceContext | None = None
 
 
 class QueuePaused(Event, frozen=True):
@@ -214,6 +224,7 @@ class ItemDrained(Event, frozen=True):
     queue: str
     item_id: str
     result: DrainResult
+    trace: TraceContext | None = None
 
 
 class DrainFinished(Event, frozen=True):
@@ -243,6 +254,7 @@ class HandlerStuck(Event, frozen=True):
 
     queue: str
     item_id: str
+    trace: TraceContext | None = None
 
 
 class ClockDiffers(Event, frozen=True):
@@ -280,6 +292,7 @@ class UnexpectedError(Event, frozen=True):
 
     where: str
     error: BaseException
+    trace: TraceContext | None = None
 
 
 Emit = Callable[[Event], None]

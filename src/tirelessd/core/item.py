@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from tirelessd.core.clock import instant
+from tirelessd.core.trace import UNTRACED, AttemptTrace, TraceContext
 
 PRIORITY_DEFAULT: Final = 4
 PRIORITIES: Final = range(10)
@@ -92,16 +93,27 @@ class Context(msgspec.Struct, frozen=True):
     """What a handler may know of the attempt that calls it.
 
     `deadline_seconds` is the time left, at the start of the attempt, until the item expires.
-    `logger` carries the item's id, queue and attempt. `traceparent` is the W3C trace context to
-    pass on, or None.
+    `logger` carries the item's id, queue and attempt. `traceparent` and `tracestate` are the W3C
+    trace context to pass on, or None.
     """
 
     attempt: int
     max_attempts: int
     deadline_seconds: float
     logger: Any
-    traceparent: str | None = None
-    tracestate: str | None = None
+    trace: AttemptTrace = UNTRACED
+
+    @property
+    def traceparent(self) -> str | None:
+        """The attempt's place in its trace, as the header has it."""
+        context = self.trace.context
+        return None if context is None else context.traceparent
+
+    @property
+    def tracestate(self) -> str | None:
+        """What goes with `traceparent`."""
+        context = self.trace.context
+        return None if context is None else context.tracestate
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True):
@@ -130,8 +142,7 @@ class NewItem(msgspec.Struct, frozen=True):
     delay_seconds: float = 0.0
     not_before_at: float | None = None
     key: IdempotencyKey | None = None
-    traceparent: str | None = None
-    tracestate: str | None = None
+    trace: TraceContext | None = None
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -164,8 +175,7 @@ class Claim(msgspec.Struct, frozen=True):
     elapsed_seconds: float = 0.0
     age_seconds: float = 0.0
     lost_leases: int = 0
-    traceparent: str | None = None
-    tracestate: str | None = None
+    trace: TraceContext | None = None
 
     @property
     def remaining_seconds(self) -> float:

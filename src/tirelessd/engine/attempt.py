@@ -20,13 +20,16 @@ from tirelessd.core.item import Claim, Context
 from tirelessd.core.outcome import DeadReason, Failure, Reason, text_of_error
 from tirelessd.core.policy import StoredRetrying
 from tirelessd.core.queue import QueueConfig
+from tirelessd.core.trace import UNTRACED, AttemptTrace, TraceContext
+from tirelessd.core.tracer import NO_TRACER, Tracer
 from tirelessd.engine.handlers.base import Handler
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.engine.time_limits import TimeLimits
 
 STUCK_AFTER_SECONDS: Final = 1.0
 
-MakeLogger = Callable[[str, str, int], Any]
+MakeLogger = Callable[[str, str, int, TraceContext | None], Any]
+"""Is given the item's id, its queue, the attempt and the trace."""
 
 
 class Stop(StrEnum):
@@ -43,8 +46,9 @@ class Attempt:
     that would not end then is `left_behind`, and `is_stuck` once that is worth telling.
     """
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, trace: AttemptTrace = UNTRACED) -> None:
         self.claim = claim
+        self.trace = trace
         self.started_at: float | None = None
         self.stopped: Stop | None = None
         self.is_ending = False
@@ -101,6 +105,7 @@ class AttemptRunner:
         emit: Emit,
         clock: Clock,
         make_logger: MakeLogger,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._config = config
         self._handler = handler
@@ -109,7 +114,12 @@ class AttemptRunner:
         self._emit = emit
         self._clock = clock
         self._make_logger = make_logger
+        self._tracer = tracer
         self._limits = TimeLimits(Attempt.interrupt)
+
+    def admit(self, claim: Claim) -> Attempt:
+        """The attempt that a claim is for."""
+        return Attempt(claim, self._tracer.attempt(claim))
 
     async def decide(self, attempt: Attempt) -> Decision | Stop:
         """Run the handler and judge the outcome, unless the attempt is stopped."""
@@ -152,8 +162,10 @@ class AttemptRunner:
 
         Whatever the handler makes of its cancellation, the slot stops waiting.
         """
-        call = self._handler.attempt(claim.item, self._context(claim))
-        task = self._supervisor.spawn(call, f"attempt {claim.item.id}")
+        trace = attempt.trace
+        call = self._handler.attempt(claim.item, self._context(claim, trace))
+        name = f"attempt {claim.item.id}"
+        task = self._supervisor.spawn(call, name, trace.task_context())
         try:
             await attempt.wait_for(task)
         finally:
@@ -162,15 +174,14 @@ class AttemptRunner:
                 attempt.left_behind = task
         return task
 
-    def _context(self, claim: Claim) -> Context:
+    def _context(self, claim: Claim, trace: AttemptTrace) -> Context:
         item = claim.item
         return Context(
             claim.attempt,
             self._config.retry.max_attempts,
             claim.remaining_seconds,
-            self._make_logger(item.id, item.queue, claim.attempt),
-            claim.traceparent,
-            claim.tracestate,
+            self._make_logger(item.id, item.queue, claim.attempt, trace.context),
+            trace,
         )
 
     async def wait_ended(self, attempt: Attempt) -> None:
@@ -181,7 +192,8 @@ class AttemptRunner:
         await asyncio.wait({task}, timeout=STUCK_AFTER_SECONDS)
         if not task.done():
             attempt.is_stuck = True
-            self._emit(HandlerStuck(attempt.claim.item.queue, attempt.claim.item.id))
+            item = attempt.claim.item
+            self._emit(HandlerStuck(item.queue, item.id, attempt.trace.context))
             await asyncio.wait({task})
         attempt.is_stuck = False
         if not task.cancelled():

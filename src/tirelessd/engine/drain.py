@@ -63,5 +63,6 @@ class Drain:
             is_over = attempt.result is not None and attempt not in unsettled
             result: DrainResult = attempt.result if attempt.result and is_over else "abandoned"
             counts[result] += 1
-            self._emit(ItemDrained(attempt.claim.item.queue, attempt.claim.item.id, result))
+            item, trace = attempt.claim.item, attempt.trace.context
+            self._emit(ItemDrained(item.queue, item.id, result, trace))
         return counts

@@ -21,6 +21,7 @@ from tirelessd.core.events import (
 from tirelessd.core.item import ShownState
 from tirelessd.core.policy import StoredRetrying, stored_retrying
 from tirelessd.core.queue import QueueConfig, RetryPolicy
+from tirelessd.core.tracer import NO_TRACER, Tracer
 from tirelessd.engine.attempt import AttemptRunner, MakeLogger
 from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.desk import Desk
@@ -67,6 +68,7 @@ class Engine:
         clock: Clock,
         make_logger: MakeLogger,
         source: random.Random | None = None,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._queues = queues
         self._handlers = handlers
@@ -74,6 +76,7 @@ class Engine:
         self._emit = emit
         self._clock = clock
         self._make_logger = make_logger
+        self._tracer = tracer
         self._lifecycle: LifecycleState = "starting"
         self._source = source or random.SystemRandom()
         self._retrying = {q.name: stored_retrying(q.retry, self._source) for q in queues}
@@ -87,7 +90,7 @@ class Engine:
         names = [config.name for config in queues]
         self._snapshots = Snapshots(store, names, clock, self._supervisor)
         self.intake = Intake(
-            queues, self._pools, store, self._capacity, self._watch, emit, self._supervisor
+            queues, self._pools, store, self._capacity, self._watch, emit, self._supervisor, tracer
         )
         self.desk = Desk(
             queues, self._pools, store, self._pauses, self._snapshots, self._capacity, emit
@@ -107,6 +110,7 @@ class Engine:
             self._emit,
             self._clock,
             self._make_logger,
+            self._tracer,
         )
         return Pool(
             config,

@@ -25,6 +25,8 @@ from tirelessd.core.errors import (
 from tirelessd.core.events import Emit, ItemAccepted
 from tirelessd.core.item import PRIORITY_DEFAULT, IdempotencyKey, NewItem
 from tirelessd.core.queue import QueueConfig
+from tirelessd.core.trace import TraceContext
+from tirelessd.core.tracer import NO_TRACER, Tracer
 from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.handing_off import HandingOff
 from tirelessd.engine.health import StoreWatch
@@ -50,8 +52,7 @@ class Submission(msgspec.Struct, frozen=True):
     content_type: str
     headers: Mapping[str, str] = {}
     options: Options = Options()
-    traceparent: str | None = None
-    tracestate: str | None = None
+    trace: TraceContext | None = None
 
 
 class Intake:
@@ -66,6 +67,7 @@ class Intake:
         watch: StoreWatch,
         emit: Emit,
         supervisor: Supervisor,
+        tracer: Tracer = NO_TRACER,
     ) -> None:
         self._queues = {config.name: config for config in queues}
         self._pools = pools
@@ -74,6 +76,7 @@ class Intake:
         self._watch = watch
         self._emit = emit
         self._supervisor = supervisor
+        self._tracer = tracer
         self._hand_off = HandingOff(pools)
         self._is_closed = False
 
@@ -116,7 +119,15 @@ class Intake:
         concerns the whole slice.
         """
         config = self.queue(queue)
-        items = [new_item(config, submission) for submission in submissions]
+        # What comes in one call has one caller, and so one place in one trace.
+        with self._tracer.send(queue, submissions[0].trace, len(submissions)) as sent:
+            items = [new_item(config, submission, sent.context) for submission in submissions]
+            return await self._accept(config, items)
+
+    async def _accept(
+        self, config: QueueConfig, items: Sequence[NewItem]
+    ) -> Sequence[Accepted | Replayed | Rejected]:
+        queue = config.name
         # Reserved before the commit, so that concurrent callers cannot overfill the queue.
         places = 0 if self._is_closed else self._capacity.reserve(queue, len(items))
         stored = await self._store_items(queue, items[:places], places)
@@ -180,7 +191,9 @@ class Intake:
         for item, one in zip(items, stored, strict=True):
             if not isinstance(one, Accepted):
                 continue
-            self._emit(ItemAccepted(queue, item.id, len(item.payload), one.is_handed_off))
+            self._emit(
+                ItemAccepted(queue, item.id, len(item.payload), one.is_handed_off, item.trace)
+            )
             if not one.is_handed_off:
                 soonest = (
                     one.due_in_seconds if soonest is None else min(soonest, one.due_in_seconds)
@@ -211,7 +224,7 @@ class Intake:
             return [None] * len(items)
 
 
-def new_item(config: QueueConfig, submission: Submission) -> NewItem:
+def new_item(config: QueueConfig, submission: Submission, trace: TraceContext | None) -> NewItem:
     """The item to store: a fresh id, the queue's defaults filled in, only allowed headers."""
     options = submission.options
     deadline_seconds = options.deadline_seconds
@@ -228,8 +241,7 @@ def new_item(config: QueueConfig, submission: Submission) -> NewItem:
         delay_seconds=options.delay_seconds,
         not_before_at=options.not_before_at,
         key=idempotency_key(config, submission) if options.key is not None else None,
-        traceparent=submission.traceparent,
-        tracestate=submission.tracestate,
+        trace=trace,
     )
 
 

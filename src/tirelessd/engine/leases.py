@@ -61,5 +61,6 @@ class LeaseKeeper:
 
     def _lose(self, attempt: Attempt) -> None:
         item = attempt.claim.item
-        self._emit(LeaseLost(item.queue, item.id, attempt.claim.attempt))
+        trace = attempt.trace.context
+        self._emit(LeaseLost(item.queue, item.id, attempt.claim.attempt, trace))
         attempt.stop(Stop.LEASE_LOST)

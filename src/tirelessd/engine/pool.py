@@ -128,6 +128,7 @@ class Pool:
         settled = await self._settler.settle(
             attempt.claim,
             verdict,
+            attempt.trace,
             duration_seconds=duration_seconds,
             lease_seconds=self.config.lease_seconds,
             refill=self._wants_refill(attempt),
@@ -142,11 +143,11 @@ class Pool:
         """An item that is handed back is due as before; a lost lease leaves nothing to write."""
         if why is Stop.LEASE_LOST:
             attempt.result = "finished"
+            attempt.trace.ended(None, None)
             return
         is_started = attempt.started_at is not None
-        await self._settler.release(
-            attempt.claim, duration_seconds=duration_seconds, is_started=is_started
-        )
+        claim, trace = attempt.claim, attempt.trace
+        await self._settler.release(claim, trace, duration_seconds, is_started=is_started)
         attempt.result = "released"
         self.expect(0.0, is_recovered=attempt.claim.lost_leases > 0)
 
@@ -200,17 +201,15 @@ class Pool:
         self._queue.put_nowait(self._admit(claim, is_handed_off=is_handed_off))
 
     def _admit(self, claim: Claim, *, is_handed_off: bool = False) -> Attempt:
-        attempt = Attempt(claim)
+        attempt = self._runner.admit(claim)
         self._attempts[claim.lease.token] = attempt
         self._recovered += claim.lost_leases > 0
         # A claim or a hand-off may have been on its way while the pool was paused or closed: the
         # slot that gets it will release it instead of running it.
         if not self.is_open:
             attempt.stop(Stop.RELEASE)
-        item = claim.item
-        self._emit(
-            ItemClaimed(item.queue, item.id, claim.attempt, claim.waited_seconds, is_handed_off)
-        )
+        item, waited, trace = claim.item, claim.waited_seconds, attempt.trace.context
+        self._emit(ItemClaimed(item.queue, item.id, claim.attempt, waited, is_handed_off, trace))
         return attempt
 
     def _forget(self, attempt: Attempt) -> None:

@@ -82,7 +82,8 @@ class Reclaim:
                 pool.expect(decision.seconds, is_recovered=True)
 
     def _decide(self, claim: Claim, why: str) -> Decision:
-        self._emit(LeaseReclaimed(claim.item.queue, claim.item.id, claim.attempt))
+        item = claim.item
+        self._emit(LeaseReclaimed(item.queue, item.id, claim.attempt, claim.trace))
         # From here on it is an attempt like any other that failed: decide, settle, tell.
         error = AttemptError(Reason.LEASE_LOST, why)
         try:

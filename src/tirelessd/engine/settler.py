@@ -24,6 +24,7 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.item import Claim
 from tirelessd.core.outcome import Failure, Outcome, Reason
+from tirelessd.core.trace import AttemptTrace, TraceContext
 from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.health import StoreWatch
 from tirelessd.store.base import Settled, Store
@@ -49,6 +50,7 @@ class Settler:
         self,
         claim: Claim,
         decision: Decision,
+        trace: AttemptTrace,
         *,
         duration_seconds: float,
         lease_seconds: float,
@@ -58,8 +60,11 @@ class Settler:
         settlement = Settlement(
             claim.lease, decision, claim.generation, claim.attempt, duration_seconds, refill=refill
         )
-        (settled,) = await self._write((settlement,), lease_seconds)
-        self._tell(claim, decision, duration_seconds, is_held=settled.is_held)
+        with trace.settling():
+            (settled,) = await self._write((settlement,), lease_seconds)
+        finished = attempt_finished(claim, decision, duration_seconds, trace.context)
+        self._tell(claim, decision, finished, is_held=settled.is_held)
+        trace.ended(finished.outcome if settled.is_held else None, finished.failure)
         return settled
 
     async def settle_lost(
@@ -72,7 +77,8 @@ class Settler:
         ]
         answers = await self._write(settlements, lease_seconds)
         for (claim, decision), settled in zip(ended, answers, strict=True):
-            self._tell(claim, decision, 0.0, is_held=settled.is_held)
+            finished = attempt_finished(claim, decision, 0.0, claim.trace)
+            self._tell(claim, decision, finished, is_held=settled.is_held)
         return answers
 
     async def _write(
@@ -88,7 +94,14 @@ class Settler:
         repeats = [msgspec.structs.replace(one, is_repeat=True) for one in settlements]
         return await self._until_answered(self._store.settle, repeats, lease_seconds)
 
-    async def release(self, claim: Claim, *, duration_seconds: float, is_started: bool) -> bool:
+    async def release(
+        self,
+        claim: Claim,
+        trace: AttemptTrace,
+        duration_seconds: float,
+        *,
+        is_started: bool,
+    ) -> bool:
         """Hand the item back un-attempted; whether the lease still held."""
         (is_held,) = await self._until_answered(self._store.release, (claim.lease,))
         if is_started and is_held:
@@ -101,8 +114,10 @@ class Settler:
                     Outcome.RELEASED,
                     duration_seconds,
                     DRAINED,
+                    trace=trace.context,
                 )
             )
+            trace.ended(Outcome.RELEASED, DRAINED)
         return is_held
 
     async def _until_answered(
@@ -127,19 +142,19 @@ class Settler:
             self._watch.failed(error)
 
     def _tell(
-        self, claim: Claim, decision: Decision, duration_seconds: float, *, is_held: bool
+        self, claim: Claim, decision: Decision, finished: AttemptFinished, *, is_held: bool
     ) -> None:
-        item = claim.item
+        item, trace = claim.item, finished.trace
         # Only what is durable is told: a refused settlement counts as nothing but late.
         if not is_held:
-            self._emit(LateCompletion(item.queue, item.id, claim.attempt))
+            self._emit(LateCompletion(item.queue, item.id, claim.attempt, trace))
             return
-        self._emit(attempt_finished(claim, decision, duration_seconds))
-        age_seconds = claim.age_seconds + duration_seconds
+        self._emit(finished)
+        age_seconds = claim.age_seconds + finished.duration_seconds
         # A place is free only now: it counts what has not ended by the store's word.
         if isinstance(decision, Complete):
             self._capacity.end(item.queue)
-            self._emit(ItemSucceeded(item.queue, item.id, claim.attempt, age_seconds))
+            self._emit(ItemSucceeded(item.queue, item.id, claim.attempt, age_seconds, trace))
         elif isinstance(decision, GiveUpBecause):
             self._capacity.end(item.queue)
             self._emit(
@@ -150,6 +165,7 @@ class Settler:
                     age_seconds,
                     decision.reason,
                     decision.failure,
+                    trace,
                 )
             )
 
@@ -159,7 +175,9 @@ def is_worth_repeating(error: BaseException) -> bool:
     return isinstance(error, StoreError) and not isinstance(error, UnstorableValue)
 
 
-def attempt_finished(claim: Claim, decision: Decision, duration_seconds: float) -> AttemptFinished:
+def attempt_finished(
+    claim: Claim, decision: Decision, duration_seconds: float, trace: TraceContext | None
+) -> AttemptFinished:
     """The event of an attempt whose settlement held."""
     outcome, failure, retry_in_seconds = Outcome.SUCCESS, None, None
     if isinstance(decision, RetryAfter):
@@ -175,4 +193,5 @@ def attempt_finished(claim: Claim, decision: Decision, duration_seconds: float) 
         duration_seconds,
         failure,
         retry_in_seconds,
+        trace,
     )

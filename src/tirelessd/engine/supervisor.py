@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context as Variables
 from typing import Any, Final
 
 from tirelessd.core.events import (
@@ -32,10 +33,15 @@ class Supervisor:
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._is_stopping = False
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Run a task that somebody else waits for; it is held until it ends."""
+    def spawn(
+        self, work: Coroutine[Any, Any, Any], name: str, variables: Variables | None = None
+    ) -> asyncio.Task[Any]:
+        """Run a task that somebody else waits for; it is held until it ends.
+
+        `variables` are its context variables, a copy of the caller's when left out.
+        """
         # The loop itself holds tasks weakly: one that nobody holds may vanish in mid-work.
-        task = self._loop.create_task(work, name=name)
+        task = self._loop.create_task(work, name=name, context=variables)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -18,13 +18,15 @@ from tirelessd.core.events import (
 from tirelessd.observe import labels
 from tirelessd.observe.children import ClosedChildren, TellOverflow
 from tirelessd.observe.dispatch import Table
+from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import DaemonFamilies, IntakeFamilies, StoreFamilies
 
 
 class IntakeMetrics:
     """Counts submit requests."""
 
-    def __init__(self, families: IntakeFamilies, tell: TellOverflow) -> None:
+    def __init__(self, families: IntakeFamilies, clock: Clock, tell: TellOverflow) -> None:
+        self._exemplar = Exemplars(clock).of
         self._results = ClosedChildren(families.requests, labels.INTAKE_RESULTS, tell)
         self._durations = ClosedChildren(families.duration, labels.INTAKE_CLASSES, tell)
         self._in_flight = 0
@@ -44,7 +46,9 @@ class IntakeMetrics:
     def _request_finished(self, event: IntakeRequestFinished) -> None:
         self._in_flight -= 1
         self._results[event.result].inc()
-        self._durations[status_class(event.status)].observe(event.duration_seconds)
+        took = event.duration_seconds
+        exemplar = self._exemplar(event.trace, took)
+        self._durations[status_class(event.status)].observe(took, exemplar)
 
 
 def status_class(status: int) -> str:

@@ -130,6 +130,7 @@ class EventLog:
             queue=event.queue,
             item_id=event.item_id,
             size_bytes=event.size_bytes,
+            trace=event.trace,
         )
 
     def _item_claimed(self, event: ItemClaimed) -> None:
@@ -139,6 +140,7 @@ class EventLog:
             item_id=event.item_id,
             attempt=event.attempt,
             waited_seconds=round(event.waited_seconds, 3),
+            trace=event.trace,
         )
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
@@ -161,6 +163,7 @@ class EventLog:
             **failure_fields(event.failure),
             duration_ms=milliseconds(event.duration_seconds),
             retry_in_seconds=round(retry_in, 3) if retry_in is not None else None,
+            trace=event.trace,
         )
 
     def _item_succeeded(self, event: ItemSucceeded) -> None:
@@ -171,6 +174,7 @@ class EventLog:
             attempt=event.attempts,
             outcome=Outcome.SUCCESS,
             age_seconds=round(event.age_seconds, 3),
+            trace=event.trace,
         )
 
     def _item_died(self, event: ItemDied) -> None:
@@ -186,6 +190,7 @@ class EventLog:
             status=last.get("status"),
             detail=last.get("detail"),
             age_seconds=round(event.age_seconds, 3),
+            trace=event.trace,
         )
 
     def _item_cancelled(self, event: ItemCancelled) -> None:
@@ -214,10 +219,21 @@ class EventLog:
         self._write_lease(lines.LATE_COMPLETION, event)
 
     def _write_lease(self, line: Line, event: LeaseLost | LeaseReclaimed | LateCompletion) -> None:
-        self._write(line, queue=event.queue, item_id=event.item_id, attempt=event.attempt)
+        self._write(
+            line,
+            queue=event.queue,
+            item_id=event.item_id,
+            attempt=event.attempt,
+            trace=event.trace,
+        )
 
     def _handler_stuck(self, event: HandlerStuck) -> None:
-        self._write(lines.HANDLER_STUCK, queue=event.queue, item_id=event.item_id)
+        self._write(
+            lines.HANDLER_STUCK,
+            queue=event.queue,
+            item_id=event.item_id,
+            trace=event.trace,
+        )
 
     # --- queues, store, daemon -----------------------------------------------
 
@@ -251,6 +267,7 @@ class EventLog:
             queue=event.queue,
             item_id=event.item_id,
             reason=event.result,
+            trace=event.trace,
         )
 
     def _drain_finished(self, event: DrainFinished) -> None:
@@ -286,7 +303,12 @@ class EventLog:
         self._write(lines.TASKS_LEFT, tasks=", ".join(event.tasks))
 
     def _unexpected_error(self, event: UnexpectedError) -> None:
-        self._write(lines.ERROR_UNEXPECTED, where=event.where, exc_info=event.error)
+        self._write(
+            lines.ERROR_UNEXPECTED,
+            where=event.where,
+            exc_info=event.error,
+            trace=event.trace,
+        )
 
 
 def failure_fields(failure: Failure | None) -> dict[str, Any]:

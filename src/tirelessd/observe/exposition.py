@@ -12,7 +12,7 @@ from typing import Final
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
+from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
 Encode = Callable[[Collector], bytes]
@@ -49,20 +49,32 @@ class Exposition:
         return title
 
     def _line(self, metric: Metric, sample: Sample) -> str:
-        if sample.exemplar or sample.timestamp is not None or sample.native_histogram:
+        if sample.timestamp is not None or sample.native_histogram:
             return self._whole_line(metric, sample)
         key = (sample.name, *sample.labels.items())
         head = self._heads.get(key)
         if head is None:
-            line = self._whole_line(metric, sample)
+            line = self._whole_line(metric, sample._replace(exemplar=None))
             head = self._heads[key] = line.rpartition(" ")[0] + " "
-        return f"{head}{floatToGoString(sample.value)}\n"
+        # The plain format has no room for one.
+        pointer = exemplar_text(sample.exemplar) if sample.exemplar and self._end else ""
+        return f"{head}{floatToGoString(sample.value)}{pointer}\n"
 
     def _whole_line(self, metric: Metric, sample: Sample) -> str:
         return self._written(_copy(metric, (sample,))).removeprefix(self._title(metric))
 
     def _written(self, metric: Metric) -> str:
         return self._encode(_Only(metric)).decode().removesuffix(self._end)
+
+
+def exemplar_text(exemplar: Exemplar) -> str:
+    """What stands behind a value that has an exemplar.
+
+    Its labels are the ids of a trace, digits alone: nothing in them wants escaping.
+    """
+    labels = ",".join([f'{name}="{value}"' for name, value in sorted(exemplar.labels.items())])
+    timestamp = "" if exemplar.timestamp is None else f" {exemplar.timestamp}"
+    return f" # {{{labels}}} {floatToGoString(exemplar.value)}{timestamp}"
 
 
 class _Only(Collector):

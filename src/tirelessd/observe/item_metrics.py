@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tirelessd.core.clock import Clock
 from tirelessd.core.events import (
     AttemptFinished,
     ClaimFinished,
@@ -23,6 +24,7 @@ from tirelessd.core.queue import UNCONFIGURED
 from tirelessd.observe import labels
 from tirelessd.observe.children import ClosedChildren, TellOverflow
 from tirelessd.observe.dispatch import Table
+from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import AttemptFamilies, Families
 
 
@@ -102,8 +104,11 @@ class QueuesEvents(dict[str, QueueEvents]):
 class ItemMetrics:
     """Counts what happens to items."""
 
-    def __init__(self, families: Families, queues: Iterable[str], tell: TellOverflow) -> None:
+    def __init__(
+        self, families: Families, queues: Iterable[str], clock: Clock, tell: TellOverflow
+    ) -> None:
         self._queues = QueuesEvents(families, queues, tell)
+        self._exemplar = Exemplars(clock).of
 
     def table(self) -> Table:
         """Which method sees which event."""
@@ -131,7 +136,8 @@ class ItemMetrics:
         queue = self._queues[event.queue]
         # Numbers begin anew with a redrive, and so does what its callers call the first wait.
         wait = queue.first_wait if event.attempt == 1 else queue.retry_wait
-        wait.observe(event.waited_seconds)
+        waited = event.waited_seconds
+        wait.observe(waited, self._exemplar(event.trace, waited))
 
     def _claim_finished(self, event: ClaimFinished) -> None:
         queue = self._queues[event.queue]
@@ -149,7 +155,8 @@ class ItemMetrics:
         queue.attempts[event.outcome][reason].inc()
         # A drain decides how long a released attempt runs; that would blur how long work takes.
         if event.outcome is not Outcome.RELEASED:
-            queue.duration[event.outcome].observe(event.duration_seconds)
+            took = event.duration_seconds
+            queue.duration[event.outcome].observe(took, self._exemplar(event.trace, took))
         if (
             event.outcome is Outcome.RETRY
             and failure is not None
@@ -160,14 +167,16 @@ class ItemMetrics:
     def _item_succeeded(self, event: ItemSucceeded) -> None:
         queue = self._queues[event.queue]
         queue.ends.completed["succeeded", event.attempts > 1].inc()
-        queue.end_to_end["succeeded"].observe(event.age_seconds)
+        age = event.age_seconds
+        queue.end_to_end["succeeded"].observe(age, self._exemplar(event.trace, age))
         queue.item_attempts["succeeded"].observe(event.attempts)
 
     def _item_died(self, event: ItemDied) -> None:
         queue = self._queues[event.queue]
         queue.ends.completed["dead", event.attempts > 1].inc()
-        queue.ends.dead[event.reason].inc()
-        queue.end_to_end["dead"].observe(event.age_seconds)
+        queue.ends.dead[event.reason].inc(exemplar=self._exemplar(event.trace))
+        age = event.age_seconds
+        queue.end_to_end["dead"].observe(age, self._exemplar(event.trace, age))
         queue.item_attempts["dead"].observe(event.attempts)
 
     def _item_cancelled(self, event: ItemCancelled) -> None:

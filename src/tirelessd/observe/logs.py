@@ -15,8 +15,16 @@ import structlog
 from structlog.typing import FilteringBoundLogger, Processor
 
 from tirelessd.core.clock import Clock
+from tirelessd.core.trace import TraceContext
 from tirelessd.observe.lines import HANDLER_MESSAGE, LIBRARY_MESSAGE, Level, Line
-from tirelessd.observe.rendering import Rename, Shape, console_line, json_line, loss_line
+from tirelessd.observe.rendering import (
+    Rename,
+    Shape,
+    console_line,
+    json_line,
+    loss_line,
+    trace_fields,
+)
 from tirelessd.observe.routing import LEVEL_NUMBERS, Routing
 from tirelessd.observe.sampling import Sampler
 from tirelessd.observe.sink import LineTally, Sink
@@ -33,8 +41,8 @@ class Logs:
     """The log of a process; `write` is for the catalogue's lines, `handler_logger` for handlers.
 
     `level` is the lowest that is written. `format` "auto" is the console's where standard error is
-    a terminal, JSON elsewhere. `tally` counts lines. Nothing here blocks or raises because of what
-    is logged or where it goes to; `close` ends it.
+    a terminal, JSON elsewhere. `pod` tells processes apart. `tally` counts lines. Nothing here
+    blocks or raises because of what is logged or where it goes to; `close` ends it.
     """
 
     def __init__(
@@ -43,6 +51,7 @@ class Logs:
         level: Level,
         format: LogFormat,  # noqa: A002  (the setting's name)
         version: str,
+        pod: str | None = None,
         clock: Clock,
         tally: LineTally,
         stream: TextIO | None = None,
@@ -51,8 +60,9 @@ class Logs:
         is_terminal = descriptor is not None and os.isatty(descriptor)
         is_console = format == "console" or (format == "auto" and is_terminal)
         render = console_line(is_colored=is_terminal) if is_console else json_line
-        # The version serves whoever looks at lines of many daemons, which no terminal shows.
-        shape = Shape(clock, tally, version=None if is_console else version)
+        # These serve whoever looks at lines of many daemons, which no terminal shows.
+        about = {} if is_console else {"pod": pod, "version": version}
+        shape = Shape(clock, tally, about)
         self._level = LEVEL_NUMBERS[level]
         self._tally = tally
         self._sampler = Sampler(clock)
@@ -73,7 +83,7 @@ class Logs:
         """Write a line of the catalogue, at its lowest level unless another is given.
 
         Info and warnings are sampled by event, queue and reason; debug is not, as whoever turns it
-        on is after single items, and errors never are.
+        on is after single items, and errors never are. A `trace` is written as its ids.
         """
         level = level or line.levels[0]
         if LEVEL_NUMBERS[level] < self._level:
@@ -87,11 +97,14 @@ class Logs:
                 return
             if suppressed:
                 fields["suppressed"] = suppressed
+        fields |= trace_fields(fields.pop("trace", None))
         self._own.log(LEVEL_NUMBERS[level], line.event, **fields)
 
-    def handler_logger(self, item_id: str, queue: str, attempt: int) -> FilteringBoundLogger:
-        """The logger of one attempt's context; its lines carry the item, queue and attempt."""
-        fields = {"queue": queue, "item_id": item_id, "attempt": attempt}
+    def handler_logger(
+        self, item_id: str, queue: str, attempt: int, trace: TraceContext | None = None
+    ) -> FilteringBoundLogger:
+        """The logger of one attempt's context; its lines carry item, queue, attempt and trace."""
+        fields = {"queue": queue, "item_id": item_id, "attempt": attempt, **trace_fields(trace)}
         return self._bound(self._lines, self._handler_chain, fields)
 
     def install(self) -> None:

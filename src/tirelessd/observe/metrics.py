@@ -109,8 +109,8 @@ class Metrics:
         }
         self._daemon = DaemonMetrics(families.daemon, clock, tell)
         self.table: Table = {
-            **IntakeMetrics(families.intake, tell).table(),
-            **ItemMetrics(families, names, tell).table(),
+            **IntakeMetrics(families.intake, clock, tell).table(),
+            **ItemMetrics(families, names, clock, tell).table(),
             **StoreMetrics(families.store, backend, tell).table(),
             **self._daemon.table(),
         }

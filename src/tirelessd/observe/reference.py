@@ -26,6 +26,14 @@ OPEN_LABELS: Final = frozenset(
     {"queue", "store", "backend", "metric", "label", "version", "revision", "python", "hash"}
 )
 
+EXEMPLIFIED: Final = (
+    "tirelessd_intake_request_duration_seconds",
+    "tirelessd_item_wait_seconds",
+    "tirelessd_attempt_duration_seconds",
+    "tirelessd_item_end_to_end_seconds",
+    "tirelessd_items_dead_total",
+)
+
 METRICS_HEAD: Final = f"""\
 # Metrics
 
@@ -40,6 +48,10 @@ Every series exists from the start, at 0, so that `increase()` sees the first ev
 Labels have closed sets of values. `queue` is the name of a configured queue, or `{UNCONFIGURED}`
 for whatever the store still holds of others. A value that no set foresees is a defect, counted as
 `{OVERFLOW}`.
+
+With tracing on, these have exemplars, in the OpenMetrics format: `trace_id` and `span_id` of the
+last sampled request or attempt that fell into a bucket, or that a counter counted.
+{", ".join(f"`{name}`" for name in EXEMPLIFIED)}.
 """
 
 LOGS_HEAD: Final = f"""\
@@ -47,7 +59,12 @@ LOGS_HEAD: Final = f"""\
 
 Made by `make docs` from the catalogue itself. One JSON object a line on standard error (or
 columns, on a terminal): `ts level event`, then what there is of `queue item_id attempt outcome
-reason status detail duration_ms …`, then `version`. A field without a value is left out.
+reason status detail duration_ms …`, then `trace_id` and `span_id`, then `pod` (the host's name) and
+`version`. A field without a value is left out.
+
+A line about an item or a request that belongs to a trace says so: with tracing on it names the span
+of the attempt or request, without it the context that the caller sent. So do the lines that a
+handler writes, through `context.logger` or, with tracing on, through any logger of Python's.
 
 Lines at info and warning are sampled by event, queue and reason: the first {sampling.FULL_LINES}
 in each minute are written, then one in {sampling.ONE_IN}, with `suppressed` telling how many were

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -13,25 +14,30 @@ from structlog.typing import EventDict, Processor
 from tirelessd.core.clock import Clock, instant
 from tirelessd.core.errors import TirelessdError
 from tirelessd.core.outcome import text_of_error
+from tirelessd.core.trace import HERE, TraceContext
 from tirelessd.observe.lines import LINES_LOST, Line
 from tirelessd.observe.safety import safe_key, safe_traceback, safe_value
 from tirelessd.observe.sampling import Fingerprints, fingerprint_of
 from tirelessd.observe.sink import LineTally
 
 # What the log says of itself; a handler that binds one of these names is not heard.
-OWN_FIELDS: Final = frozenset({"ts", "level", "event", "version"})
+OWN_FIELDS: Final = frozenset({"ts", "level", "event", "pod", "version"})
 # What a console shows below the line. Under such a name a value chosen by others would stand at the
 # beginning of a line of its own, so theirs get another name.
 BLOCKS: Final = frozenset({"exception", "stack"})
 
 
 class Shape:
-    """Gives a line its fields and their order; everything in it is safe to write afterwards."""
+    """Gives a line its fields and their order; everything in it is safe to write afterwards.
 
-    def __init__(self, clock: Clock, tally: LineTally, *, version: str | None) -> None:
+    `about` stands at the end of every line. A line that does not tell its trace gets the one of the
+    code that writes it.
+    """
+
+    def __init__(self, clock: Clock, tally: LineTally, about: Mapping[str, str | None]) -> None:
         self._clock = clock
         self._tally = tally
-        self._version = version
+        self._about = {name: value for name, value in about.items() if value is not None}
         self._fingerprints = Fingerprints()
 
     def __call__(self, _logger: Any, method: str, fields: EventDict) -> EventDict:
@@ -43,8 +49,9 @@ class Shape:
                 line[safe_key(key) + "_" * (key in BLOCKS)] = safe_value(value)
         if error is not None:
             self._add_error(line, error)
-        if self._version is not None:
-            line["version"] = self._version
+        if "trace_id" not in line:
+            line.update(trace_fields(HERE.get()))
+        line.update(self._about)
         self._tally.line_written(method)
         return line
 
@@ -61,6 +68,11 @@ class Shape:
         line["fingerprint"] = fingerprint_of(error)
         if self._fingerprints.first_sight(line["fingerprint"]):
             line["exception"] = safe_traceback(error)
+
+
+def trace_fields(trace: TraceContext | None) -> dict[str, str]:
+    """What a line says of where in a trace it belongs; nothing without one."""
+    return {} if trace is None else {"trace_id": trace.trace_id, "span_id": trace.span_id}
 
 
 class Rename:

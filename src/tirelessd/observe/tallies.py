@@ -14,6 +14,7 @@ from typing import Final, Generic, TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 INFINITY: Final = float("inf")
@@ -32,48 +33,56 @@ class Series(ABC):
 class Tally(Series):
     """A count that only grows."""
 
-    __slots__ = ("_labels", "_name", "value")
+    __slots__ = ("_exemplar", "_labels", "_name", "value")
 
     def __init__(self, name: str, labels: dict[str, str]) -> None:
         self.value: float = 0
         self._name = f"{name}_total"
         self._labels = labels
+        self._exemplar: Exemplar | None = None
 
-    def inc(self, amount: float = 1) -> None:
-        """Add to it."""
+    def inc(self, amount: float = 1, exemplar: Exemplar | None = None) -> None:
+        """Add to it; the last exemplar is shown with it."""
         self.value += amount
+        if exemplar is not None:
+            self._exemplar = exemplar
 
     def add_to(self, metric: Metric) -> None:
         """Add its sample."""
-        metric.add_sample(self._name, self._labels, self.value)
+        metric.add_sample(self._name, self._labels, self.value, exemplar=self._exemplar)
 
 
 class Distribution(Series):
     """How many values fell under each bound, and their sum."""
 
-    __slots__ = ("_bounds", "_counts", "_labels", "_name", "_series", "_sum")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_labels", "_name", "_series", "_sum")
 
     def __init__(self, name: str, labels: dict[str, str], bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
+        self._exemplars: list[Exemplar | None] = [None] * (len(bounds) + 1)
         self._sum = 0.0
         self._name = name
         self._labels = labels
         # A scrape writes the same labels each time, so they are made once.
         self._series = [{**labels, "le": bound_text(b)} for b in (*bounds, INFINITY)]
 
-    def observe(self, value: float) -> None:
-        """Count a value; one that equals a bound is under it."""
-        self._counts[bisect_left(self._bounds, value)] += 1
+    def observe(self, value: float, exemplar: Exemplar | None = None) -> None:
+        """Count a value; one that equals a bound is under it. A bucket shows its last exemplar."""
+        bucket = bisect_left(self._bounds, value)
+        self._counts[bucket] += 1
         self._sum += value
+        if exemplar is not None:
+            self._exemplars[bucket] = exemplar
 
     def add_to(self, metric: Metric) -> None:
         """Add its samples: the buckets, each with all below it, the count and the sum."""
         # Copied at once: in another thread, values may be counted while this adds them up.
         total = 0
-        for labels, count in zip(self._series, self._counts.copy(), strict=True):
+        buckets = zip(self._series, self._counts.copy(), self._exemplars, strict=True)
+        for labels, count, exemplar in buckets:
             total += count
-            metric.add_sample(f"{self._name}_bucket", labels, total)
+            metric.add_sample(f"{self._name}_bucket", labels, total, exemplar=exemplar)
         metric.add_sample(f"{self._name}_count", self._labels, total)
         metric.add_sample(f"{self._name}_sum", self._labels, self._sum)
 

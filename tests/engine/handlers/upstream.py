@@ -21,6 +21,7 @@ import pytest
 from tirelessd.core.decision import Complete
 from tirelessd.core.errors import AttemptError
 from tirelessd.core.item import Context, Item
+from tirelessd.core.trace import TraceContext, Untraced
 from tirelessd.engine.handlers.http import HttpConfig, HttpHandler
 
 PATIENCE_SECONDS = 10.0
@@ -267,7 +268,8 @@ def a_context(
     attempt: int = 1, traceparent: str | None = None, tracestate: str | None = None
 ) -> Context:
     """The context of an attempt."""
-    return Context(attempt, 20, 3_600.0, None, traceparent, tracestate)
+    trace = TraceContext(traceparent, tracestate) if traceparent else None
+    return Context(attempt, 20, 3_600.0, None, Untraced(trace))
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from tirelessd.core.errors import AttemptError, GiveUp, StartError
 from tirelessd.core.headers import fits_a_line, forwarded_header_name, free_header_name
 from tirelessd.core.item import Context, Item
 from tirelessd.core.outcome import reason_of_status
+from tirelessd.core.trace import TraceContext
 from tirelessd.engine.handlers.connection import UpstreamConnector
 from tirelessd.engine.handlers.masking import Mask
 from tirelessd.engine.handlers.network import network_failure
@@ -96,6 +97,8 @@ class HttpHandler:
         )
         # Asked for as it is and never unpacked: a result is what came, and no bomb goes off here.
         self._headers["Accept-Encoding"] = "identity"
+        # A query may hold a key.
+        self._shown_url = config.url.partition("?")[0]
         self._secrets = (*config.headers.values(), self._url.raw_query_string)
         configured = CIMultiDict(config.headers)
         self._forwarded = tuple(
@@ -149,18 +152,22 @@ class HttpHandler:
         session = cast(aiohttp.ClientSession, self._session)
         limit_seconds = min(self._config.attempt_timeout_seconds, context.deadline_seconds)
         limit_at = self._clock.monotonic() + limit_seconds
-        headers = self._request_headers(item, context)
-        try:
-            async with session.post(
-                self._url, data=_body(item.payload), headers=headers, allow_redirects=False
-            ) as response:
-                return await self._judge(cast(UpstreamResponse, response), item, limit_at)
-        except aiohttp.ClientError as error:
-            raise network_failure(error, is_tls=self._url.scheme == "https") from error
+        with context.trace.call(self._shown_url) as call:
+            headers = self._request_headers(item, context, call.context)
+            try:
+                async with session.post(
+                    self._url, data=_body(item.payload), headers=headers, allow_redirects=False
+                ) as response:
+                    call.answered(response.status)
+                    return await self._judge(cast(UpstreamResponse, response), item, limit_at)
+            except aiohttp.ClientError as error:
+                raise network_failure(error, is_tls=self._url.scheme == "https") from error
 
-    def _request_headers(self, item: Item, context: Context) -> CIMultiDict[str]:
+    def _request_headers(
+        self, item: Item, context: Context, trace: TraceContext | None
+    ) -> CIMultiDict[str]:
         headers = self._headers.copy()
-        for name, value in self._from_item(item, context).items():
+        for name, value in self._from_item(item, trace).items():
             if not fits_a_line(value):
                 raise GiveUp(f"the item's {name} does not fit into a header: {value!r}")
             headers[name] = value
@@ -168,11 +175,13 @@ class HttpHandler:
         headers["Tirelessd-Attempt"] = str(context.attempt)
         return headers
 
-    def _from_item(self, item: Item, context: Context) -> dict[str, str]:
+    def _from_item(self, item: Item, trace: TraceContext | None) -> dict[str, str]:
         """The headers whose values a caller chose."""
         chosen = {name: item.headers[name] for name in self._forwarded if name in item.headers}
-        traced = {"traceparent": context.traceparent, "tracestate": context.tracestate}
-        chosen |= {name: value for name, value in traced.items() if value}
+        if trace is not None:
+            chosen["traceparent"] = trace.traceparent
+            if trace.tracestate:
+                chosen["tracestate"] = trace.tracestate
         if item.content_type:
             chosen["Content-Type"] = item.content_type
         return chosen

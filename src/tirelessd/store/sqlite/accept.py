@@ -188,8 +188,9 @@ class _Acceptance:
         )
         headers = msgspec.json.encode(item.headers).decode() if item.headers else None
         place = self._contents.add(item.payload)
-        trace = (item.traceparent, item.tracestate)
-        self._payloads.append((row, *place, item.content_type, headers, *trace))
+        trace = item.trace
+        traced = (None, None) if trace is None else (trace.traceparent, trace.tracestate)
+        self._payloads.append((row, *place, item.content_type, headers, *traced))
         if (key := item.key) is not None:
             self._known[item.queue, key.text] = KnownKey(key.fingerprint, item.id, state)
             self._keys.append(
@@ -206,6 +207,5 @@ def _claim(item: NewItem, row: int, token: int, now: float) -> Claim:
         attempt=1,
         generation=1,
         deadline_seconds=item.deadline_seconds,
-        traceparent=item.traceparent,
-        tracestate=item.tracestate,
+        trace=item.trace,
     )

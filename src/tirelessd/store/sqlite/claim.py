@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from tirelessd.core.item import Claim, Item, Lease
+from tirelessd.core.trace import TraceContext
 from tirelessd.store.base import Claimed, Settled
 from tirelessd.store.commit import Operation
 from tirelessd.store.sqlite.settle import Settle
@@ -177,6 +178,7 @@ def _lease(
 def _as_claim(columns: Sequence[Any], token: int, now: float, attempts: int) -> Claim:
     (row, item_id, queue, payload, content_type, headers, priority, accepted_at, *times) = columns
     first_due_at, due_at, tried, generation, deadline_seconds, lost_leases, *trace = times
+    traceparent, tracestate = trace
     allowed = msgspec.json.decode(headers) if headers else {}
     return Claim(
         Item(item_id, queue, payload, content_type, allowed, priority, accepted_at),
@@ -188,7 +190,7 @@ def _as_claim(columns: Sequence[Any], token: int, now: float, attempts: int) -> 
         max(now - first_due_at, 0.0),
         max(now - accepted_at, 0.0),
         lost_leases,
-        *trace,
+        TraceContext(traceparent, tracestate) if traceparent else None,
     )
 
 
