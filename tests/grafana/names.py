@@ -18,7 +18,6 @@ from tirelessd.observe.reference import OPEN_LABELS, full_name, label_values
 TARGET_LABELS: Final = frozenset({"cluster", "namespace", "job", "instance", "pod"})
 # What rules put on the series that they make, and what joins and functions of queries add.
 ADDED_LABELS: Final = frozenset({"alertname", "alertstate", "severity", "component", "window"})
-RUNNING_LABELS: Final = frozenset({"container", "node", "scaledobject", "horizontalpodautoscaler"})
 
 
 @dataclass(frozen=True)
@@ -32,24 +31,9 @@ class Known:
     is_foreign: bool = False
 
 
-# Names of others that dashboards and rules may use: the exporter of the process itself, what
-# Prometheus says about its targets and alerts, and what a cluster says about pods and scaling.
-FOREIGN: Final = (
-    "up",
-    "ALERTS",
-    "scrape_duration_seconds",
-    "scrape_samples_scraped",
-    "scrape_samples_post_metric_relabeling",
-    "container_cpu_cfs_periods_total",
-    "container_cpu_cfs_throttled_periods_total",
-    "kube_pod_container_resource_limits",
-    "kube_deployment_spec_replicas",
-    "kube_deployment_status_replicas_available",
-    "kube_horizontalpodautoscaler_spec_max_replicas",
-    "kube_horizontalpodautoscaler_status_current_replicas",
-    "kube_horizontalpodautoscaler_status_desired_replicas",
-    "keda_scaler_metrics_value",
-)
+# Names of others that dashboards and rules may use: what Prometheus says about its targets, its
+# scrapes and its alerts. What the process says about itself is in the registry.
+FOREIGN: Final = ("up", "ALERTS", "scrape_duration_seconds", "scrape_samples_scraped")
 
 
 def registered() -> Mapping[str, Known]:
@@ -83,9 +67,13 @@ def sample_names(name: str, type_: str) -> Sequence[str]:
 
 
 def recorded(files: Mapping[str, str]) -> Mapping[str, Known]:
-    """Every name that recording rules make."""
+    """Every name that recording rules make, with the labels that they go by."""
     return {
-        rule["record"]: Known(rule["record"], "recorded", is_foreign=True)
+        rule["record"]: Known(
+            rule["record"],
+            "recorded",
+            dict.fromkeys(grouped_labels(rule["expr"]) | rule.get("labels", {}).keys()),
+        )
         for rule in rules_in(files)
         if "record" in rule
     }
@@ -119,7 +107,7 @@ def problems(
         for problem in selector_problems(selector, known)
     ]
     vocabulary = {label for each in known.values() for label in each.labels}
-    vocabulary |= TARGET_LABELS | ADDED_LABELS | RUNNING_LABELS
+    vocabulary |= TARGET_LABELS | ADDED_LABELS
     if awaited.isdisjoint(family_name(each.name) for each in selectors(query)):
         found += [f"no label {label}" for label in sorted(grouped_labels(query) - vocabulary)]
     return found

@@ -1,19 +1,26 @@
 """The dashboards, one module each."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
-from grafana.source.dashboards.model import Model
+from grafana.source.dashboards import internals, overview, queue, slo, upstream
+from grafana.source.dashboards.panels import Model
 
-DASHBOARDS: tuple[Model, ...] = ()
+PAGES: Final = (overview.page, queue.page, upstream.page, internals.page, slo.page)
+
+
+def models() -> list[Model]:
+    """Every dashboard as a dict."""
+    return [page() for page in PAGES]
 
 
 def files() -> Mapping[str, str]:
     """Each dashboard as the JSON that Grafana takes, by its path below `grafana/`."""
-    return {f"dashboards/{board['uid']}.json": written(board) for board in DASHBOARDS}
+    return {f"dashboards/{model['uid']}.json": written(model) for model in models()}
 
 
-def written(board: Model) -> str:
+def written(model: Model) -> str:
     """One dashboard as JSON, the keys in their order, so that a change shows as one line."""
-    return msgspec.json.format(msgspec.json.encode(board), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(model), indent=2).decode() + "\n"

@@ -1,0 +1,116 @@
+"""What the registry has, what dashboards and rules ask for, and that the two agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+
+from grafana.source import rules
+from grafana.source.dashboards import models
+from tests.grafana.names import FOREIGN, family_name, known_names, problems, registered, rules_in
+from tests.grafana.queries import selectors
+
+KNOWN = known_names()
+MODELS = models()
+
+# Specified, used already, and not in the registry yet. Empty when all is there.
+AWAITED: Final = frozenset(
+    {
+        "tirelessd_asyncio_tasks",
+        "tirelessd_canary_failures_total",
+        "tirelessd_canary_last_success_timestamp_seconds",
+        "tirelessd_canary_round_trip_seconds",
+        "tirelessd_clock_skew_seconds",
+        "tirelessd_slo_events_total",
+        "tirelessd_slo_good_events_total",
+        "tirelessd_slo_objective_ratio",
+        "tirelessd_slo_target_seconds",
+        "tirelessd_trace_export_failures_total",
+        "tirelessd_upstream_connection_acquisitions_total",
+        "tirelessd_upstream_connection_wait_seconds",
+        "tirelessd_upstream_connections",
+        "tirelessd_upstream_request_duration_seconds",
+        "tirelessd_upstream_requests_total",
+    }
+)
+AWAITED_VALUES: Final = frozenset(
+    {"tirelessd_background_task_interval_seconds: task is never canary"}
+)
+
+# Of a store behind a network, which does not exist yet: the embedded one has no pool.
+POOL: Final = frozenset(
+    {"tirelessd_store_pool_connections", "tirelessd_store_pool_max_connections"}
+)
+
+# Families that no page and no rule shows: each answers a question that comes up rarely, and then
+# with the series itself.
+ON_DEMAND: Final[Mapping[str, str]] = {}
+
+
+def panel_queries() -> dict[str, str]:
+    """Every PromQL query of every panel, by where it stands."""
+    return {
+        f"{model['uid']} / {panel['title']} / {target['refId']}": target["expr"]
+        for model in MODELS
+        for panel in model["panels"]
+        for target in panel.get("targets", ())
+        if target["datasource"]["type"] == "prometheus"
+    }
+
+
+def annotation_queries() -> dict[str, str]:
+    """The query of every annotation."""
+    return {
+        f"{model['uid']} / {each['name']}": each["expr"]
+        for model in MODELS
+        for each in model["annotations"]["list"]
+    }
+
+
+def rule_queries() -> dict[str, str]:
+    """The expression of every rule."""
+    return {named(rule): rule["expr"] for rule in rules_in(rules.files())}
+
+
+def named(rule: Mapping[str, Any]) -> str:
+    """What a rule is called."""
+    return str(rule.get("alert") or rule["record"])
+
+
+QUERIES = panel_queries() | annotation_queries() | rule_queries()
+
+
+@pytest.mark.parametrize("place", QUERIES)
+def test_a_query_asks_for_what_there_is(place: str) -> None:
+    """Metrics, labels and values of labels exist, so that none is empty for ever."""
+    assert set(problems(QUERIES[place], KNOWN, AWAITED | POOL)) <= AWAITED_VALUES
+
+
+def test_nothing_is_awaited_that_is_there() -> None:
+    """The list of promised names shrinks as they come."""
+    there = {family_name(name) for name in KNOWN} | set(KNOWN)
+
+    found = {problem for query in QUERIES.values() for problem in problems(query, KNOWN)}
+    assert sorted((AWAITED | POOL) & there) == []
+    assert sorted(AWAITED_VALUES - found) == []
+
+
+def used_names() -> set[str]:
+    """Every name that any query asks for."""
+    return {selector.name for query in QUERIES.values() for selector in selectors(query)}
+
+
+def test_every_family_is_shown_or_on_demand() -> None:
+    """A family that nobody looks at is not there for anybody, unless a reason is given."""
+    used = {family_name(name) for name in used_names()}
+
+    families = {family_name(name) for name in registered() if name.startswith("tirelessd_")}
+    assert sorted(families - used - ON_DEMAND.keys()) == []
+    assert sorted(used & ON_DEMAND.keys()) == []
+
+
+def test_names_of_others_are_used() -> None:
+    """The list of foreign names has none too many."""
+    assert sorted(set(FOREIGN) - used_names()) == []
