@@ -180,6 +180,10 @@ class Wire:
         """Let what the other side sends pile up."""
         cast("asyncio.ReadTransport", self._writer.transport).pause_reading()
 
+    def read_on(self) -> None:
+        """Take what has piled up."""
+        cast("asyncio.ReadTransport", self._writer.transport).resume_reading()
+
     def close(self) -> None:
         """End the connection."""
         self._writer.close()

@@ -33,6 +33,7 @@ class Door:
         self.leave = asyncio.Event()
         self.leave.set()
         self.was_cancelled = False
+        self.answers: list[web.Response] = []
         self.recorder = Recorder()
         self._wires: list[Wire] = []
         app = web.Application()
@@ -48,7 +49,8 @@ class Door:
         except asyncio.CancelledError:
             self.was_cancelled = True
             raise
-        return web.Response(text=request.path)
+        self.answers.append(web.Response(text=request.path))
+        return self.answers[-1]
 
     async def _serve_much(self, request: web.Request) -> web.Response:
         del request
@@ -252,7 +254,7 @@ async def test_idle_connection_is_closed(make_door: MakeDoor) -> None:
 
 
 async def test_client_that_takes_no_answer_is_cut_off(make_door: MakeDoor) -> None:
-    """An answer that nobody reads is not kept for ever."""
+    """An answer that nobody reads is not kept for ever, nor by the kernel: that takes a reset."""
     door = await make_door(HURRIED)
     wire = await door.knock()
     wire.stop_reading()
@@ -261,6 +263,22 @@ async def test_client_that_takes_no_answer_is_cut_off(make_door: MakeDoor) -> No
     await door.entered.wait()
 
     await wait_until(door.is_empty, 10)
+    wire.read_on()
+    with pytest.raises(ConnectionResetError):
+        await wire.rest()
+
+
+async def test_connection_does_not_keep_its_last_answer(make_door: MakeDoor) -> None:
+    """What was sent takes no memory while thousands of connections wait for their next request."""
+    door = await make_door()
+
+    answer = await (await door.knock()).send(GET).answer()
+
+    async def is_dropped() -> bool:
+        return door.answers[0].body is None and not door.answers[0].headers
+
+    assert answer.body == b"/"
+    await wait_until(is_dropped, 10)
 
 
 # --- the cap -----------------------------------------------------------------

@@ -20,7 +20,7 @@ from tests.observe.events import EXAMPLES, make_metrics, value
 from tests.waiting import a_moment, wait_until
 from tirelessd.core.queue import QueueConfig
 from tirelessd.observe.metrics import Metrics
-from tirelessd.observe.scrape import WAITING_KINDS, ScrapeHandler
+from tirelessd.observe.scrape import CROWD, WAITING_KINDS, ScrapeHandler
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -216,6 +216,24 @@ async def test_scrapes_that_wait_share_one_rendering(
 
     assert len(refresh.threads) == gate.times == 2
     assert len(set(texts[1:])) == 1
+
+
+async def test_rendering_rests_after_a_crowd(client: Client, metrics: Metrics) -> None:
+    """So that a flood of scrapes leaves the interpreter to others; a single scraper never waits."""
+    gate = Gate()
+    metrics.registry.register(gate)
+    first = asyncio.ensure_future(scrape(client, "*/*"))
+    await asyncio.to_thread(gate.entered.wait)
+    crowd = [asyncio.ensure_future(scrape(client, "*/*")) for _ in range(CROWD + 1)]
+    await all_have_asked(client, 1 + len(crowd))
+    gate.leave.set()
+    await asyncio.gather(first, *crowd)
+
+    last = asyncio.ensure_future(scrape(client, "*/*"))
+    more = [asyncio.ensure_future(scrape(client, "*/*")) for _ in range(CROWD)]
+    await asyncio.gather(last, *more)
+
+    assert gate.times == 3
 
 
 async def test_too_many_kinds_of_scrapes_at_once_are_refused(

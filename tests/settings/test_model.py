@@ -20,7 +20,7 @@ ops: {host: 127.0.0.1, port: 9090}
 pre_drain_seconds: 5
 drain_seconds: 30
 log: {level: info, format: auto}
-limits: {body_bytes: 1048576, batch_lines: 10000, batch_bytes: 33554432, connections: 10000,
+limits: {body_bytes: 1048576, batch_lines: 10000, batch_bytes: 33554432, connections: 8000,
          header_seconds: 10, body_seconds: 30}
 auth: {tokens: [{name: shop, sha256: "%s", scopes: [submit, read]}]}
 queues:

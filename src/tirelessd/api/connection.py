@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
+import struct
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -284,6 +286,9 @@ class Connection(web.RequestHandler):
         """Close without waiting for anything to be written."""
         self.force_close()
         if self._wire is not None:
+            # With RST: what the client does not take would stay in the kernel's memory for minutes.
+            if (sock := self._wire.get_extra_info("socket")) is not None:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._wire.abort()
 
     async def finish_response(
@@ -301,6 +306,10 @@ class Connection(web.RequestHandler):
         if isinstance(resp, WholeAnswer) and self._may_send_whole(request, resp):
             return await self._send_whole(resp), False
         finished = await super().finish_response(request, resp, start_time)
+        if isinstance(resp, web.Response):
+            # aiohttp keeps the last answer as long as its connection waits for another request.
+            resp.body = None
+            resp.headers.clear()
         if resp.status == HTTPStatus.BAD_REQUEST and not resp.keep_alive:
             # Nobody knows where this request ends, so the client may be in the midst of it.
             await self._linger()

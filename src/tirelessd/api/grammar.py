@@ -52,6 +52,8 @@ class Ungrammatical(BadHttpMessage):
 class StrictParser:
     """aiohttp's parser, with a look at each request that it makes."""
 
+    __slots__ = ("_parser",)
+
     def __init__(self, parser: Parser) -> None:
         self._parser = parser
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,6 +25,12 @@ from tirelessd.observe.exposition import Encode, Exposition
 SERVER: Final = "tirelessd"
 # Kinds that wait at once; scrapers of one house ask for one or two.
 WAITING_KINDS: Final = 16
+# More than this many who share a rendering are a flood: then rendering rests for nine tenths of
+# the time, or it would take the interpreter from everything else. The bound is for scrapers, who
+# wait for some seconds and no more.
+CROWD: Final = 16
+REST_TIMES: Final = 9
+REST_MAX_SECONDS: Final = 1.0
 # The library compares versions as they come, fails over what is no number, and repeats the rest in
 # its Content-Type.
 _ODD_VERSION: Final = re.compile(r"version=(?!\d{1,4}(?:\.\d{1,4}){0,3}[ \t]*(?:[;,]|$))", re.ASCII)
@@ -43,6 +50,7 @@ class Rendering:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self.has_begun = False
+        self.askers = 0
         self.text: asyncio.Future[bytes]
 
 
@@ -61,6 +69,8 @@ class ScrapeHandler:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scrape")
         self._renderings: dict[Kind, Rendering] = {}
         self._expositions: dict[tuple[object, object], Exposition] = {}
+        self._closing = threading.Event()
+        self._rest_seconds = 0.0
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer a scrape; `name[]` narrows it to the families named."""
@@ -84,8 +94,9 @@ class ScrapeHandler:
             self._refresh()
             rendering = self._renderings[kind] = Rendering(kind)
             loop = asyncio.get_running_loop()
-            rendering.text = loop.run_in_executor(self._thread, self._render, rendering)
+            rendering.text = loop.run_in_executor(self._thread, self._render, rendering, loop.time)
             rendering.text.add_done_callback(partial(self._forget, rendering))
+        rendering.askers += 1
         # A scraper that goes away takes nobody else's answer with it.
         return await asyncio.shield(rendering.text)
 
@@ -93,9 +104,19 @@ class ScrapeHandler:
         if self._renderings.get(rendering.kind) is rendering:
             del self._renderings[rendering.kind]
 
-    def _render(self, rendering: Rendering) -> bytes:
+    def _render(self, rendering: Rendering, now: Callable[[], float]) -> bytes:
+        """Called in the thread; `now` in seconds."""
+        self._closing.wait(self._rest_seconds)
         rendering.has_begun = True
-        kind = rendering.kind
+        began_at = now()
+        text = self._text(rendering.kind)
+        is_crowd = rendering.askers > CROWD
+        self._rest_seconds = (
+            min(REST_MAX_SECONDS, REST_TIMES * (now() - began_at)) if is_crowd else 0.0
+        )
+        return text
+
+    def _text(self, kind: Kind) -> bytes:
         registry = self._registry
         # The loop goes on counting meanwhile: each series is shown as it was at some moment of
         # the scrape, as with every exporter.
@@ -115,6 +136,7 @@ class ScrapeHandler:
 
     def close(self) -> None:
         """Let the thread end; does not wait for it."""
+        self._closing.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

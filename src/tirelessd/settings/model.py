@@ -99,8 +99,8 @@ class LimitsSettings(SettingsModel):
     """How much the bodies of all requests at work may take together; beyond it callers are asked to
     come back. A quarter of a gibibyte: eight full batches, in a container of half a gibibyte."""
 
-    connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
-    """The most connections at once. Each costs a descriptor and some tens of kilobytes."""
+    connections: Annotated[int, Field(ge=1, le=1_000_000)] = 8_000
+    """The most connections at once. Each costs a descriptor and, idle, about ten kilobytes."""
 
     header_bytes: Annotated[int, Field(ge=8_192, le=1_048_576)] = 65_536
     """The largest headers of a request, all fields together; a single field may have 8 190 bytes.
