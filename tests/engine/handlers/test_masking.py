@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from tirelessd.engine.handlers.masking import MASKED, Mask
+from tirelessd.engine.handlers.masking import MASKED, Mask, without_payload
 
+PAYLOAD = '{"card": "4111 1111", "name": "Zoë"}'
+QUOTED = msgspec.json.encode(PAYLOAD).decode()
 SECRETS = ["Bearer abcdefghijkl", "key=0123456789&x=y", "short"]
 
 
@@ -35,3 +38,31 @@ def test_without_secrets_nothing_is_masked() -> None:
     mask = Mask(["", "short"])
 
     assert mask("a short text") == "a short text"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (f"bad: {PAYLOAD}!", f"bad: {MASKED}!"),
+        (f"{PAYLOAD} and {PAYLOAD}", f"{MASKED} and {MASKED}"),
+        (f"cut off: {PAYLOAD[:20]}", f"cut off: {MASKED}"),
+        (f"shortened: {PAYLOAD[:20]}... is bad", f"shortened: {MASKED}... is bad"),
+        (f"a text: {QUOTED}", f'a text: "{MASKED}"'),
+        (f"in ASCII: {QUOTED}".replace("ë", r"\u00eb"), f'in ASCII: "{MASKED}"'),
+        ('"card" is missing', '"card" is missing'),
+        ("", ""),
+    ],
+)
+def test_repeated_payloads_are_masked(said: str, shown: str) -> None:
+    """Whole, cut off, several times, and as a text in JSON; words of a payload alone are not."""
+    left = without_payload(said, PAYLOAD)
+
+    assert left == shown
+
+
+@pytest.mark.parametrize("payload", ["", "short", "a b"])
+def test_payloads_of_a_word_mask_nothing(payload: str) -> None:
+    """They stand in any text by chance."""
+    left = without_payload("a short b text", payload)
+
+    assert left == "a short b text"

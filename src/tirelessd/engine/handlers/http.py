@@ -29,7 +29,7 @@ from tirelessd.core.item import Context, Item
 from tirelessd.core.outcome import reason_of_status
 from tirelessd.core.trace import TraceContext
 from tirelessd.engine.handlers.connection import UpstreamConnector
-from tirelessd.engine.handlers.masking import Mask
+from tirelessd.engine.handlers.masking import Mask, without_payload
 from tirelessd.engine.handlers.network import network_failure
 from tirelessd.engine.handlers.resolver import ThreadResolver
 from tirelessd.engine.handlers.retry_after import seconds_asked
@@ -169,7 +169,7 @@ class HttpHandler:
         headers = self._headers.copy()
         for name, value in self._from_item(item, trace).items():
             if not fits_a_line(value):
-                raise GiveUp(f"the item's {name} does not fit into a header: {value!r}")
+                raise GiveUp(f"the item's {name} does not fit into a header")
             headers[name] = value
         headers["Idempotency-Key"] = headers["Tirelessd-Item-Id"] = item.id
         headers["Tirelessd-Attempt"] = str(context.attempt)
@@ -215,7 +215,11 @@ class HttpHandler:
             body = b""
         location = response.headers.get("Location")
         pointed = f" to {location}" if location and response.status < 400 else ""
-        words = " ".join(_text(body, response.headers).split())
+        words = _words(_text(body, response.headers))
+        # Only so much, for no more than an excerpt can be repeated in one.
+        words = without_payload(
+            words, _words(item.payload[:EXCERPT_BYTES].decode("utf-8", "replace"))
+        )
         # A caller's forwarded headers are as likely to be credentials as the configured ones.
         mask = Mask([*self._secrets, *(item.headers.get(name, "") for name in self._forwarded)])
         said = mask(pointed + (f": {words}" if words else ""))
@@ -248,6 +252,10 @@ def _content_type(headers: Mapping[str, str]) -> str:
     if not is_usable or len(stated) > CONTENT_TYPE_MAX_CHARACTERS or _is_encoded(headers):
         return UNKNOWN_CONTENT
     return stated
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _text(body: bytes, headers: Mapping[str, str]) -> str:
