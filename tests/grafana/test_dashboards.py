@@ -40,7 +40,7 @@ def test_every_page_is_there() -> None:
     assert list(MODELS) == [
         "tirelessd-overview",
         QUEUE_PAGE,
-        "tirelessd-upstream",
+        "tirelessd-delivery",
         "tirelessd-internals",
         "tirelessd-slo",
     ]

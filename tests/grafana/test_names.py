@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -114,3 +115,21 @@ def test_every_family_is_shown_or_on_demand() -> None:
 def test_names_of_others_are_used() -> None:
     """The list of foreign names has none too many."""
     assert sorted(set(FOREIGN) - used_names()) == []
+
+
+def test_alerts_lead_to_pages_that_there_are() -> None:
+    """The address of each alert's page has the name of one, and variables that it has."""
+    variables = {
+        model["uid"]: {each["name"] for each in model["templating"]["list"]} for model in MODELS
+    }
+    addresses = {
+        named(rule): rule["annotations"]["dashboard_url"]
+        for rule in rules_in(rules.files())
+        if "alert" in rule
+    }
+
+    for alert, address in addresses.items():
+        found = re.search(r"/d/([\w-]+)", address)
+        assert found is not None, alert
+        assert found[1] in variables, alert
+        assert set(re.findall(r"var-(\w+)=", address)) <= variables[found[1]], alert

@@ -5,10 +5,10 @@ from typing import Final
 
 import msgspec
 
-from grafana.source.dashboards import internals, overview, queue, slo, upstream
+from grafana.source.dashboards import delivery, internals, overview, queue, slo
 from grafana.source.dashboards.panels import Model
 
-PAGES: Final = (overview.page, queue.page, upstream.page, internals.page, slo.page)
+PAGES: Final = (overview.page, queue.page, delivery.page, internals.page, slo.page)
 
 
 def models() -> list[Model]:

@@ -22,7 +22,7 @@ SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 def page() -> Model:
     """First who fails, then how the connections do."""
     return board(
-        "tirelessd-upstream",
+        "tirelessd-delivery",
         "Delivery",
         "Which destination fails or is slow, and whether it is them or the way to them.",
         row("Destinations", destinations()),
