@@ -74,9 +74,9 @@ async def repeat_long(hit: Hit) -> web.Response:
     return web.Response(status=403, text=f"{hit.key} {secrets} " * 50)
 
 
-async def pages(experiment: Experiment, item_ids: list[str]) -> str:
+async def pages(experiment: Experiment, item_ids: list[str], token: str = TOKEN) -> str:
     """Everything that the API and the ops listener show of these items and of themselves."""
-    ops, own = experiment.daemon.urls["ops"], {"Authorization": f"Bearer {TOKEN}"}
+    ops, own = experiment.daemon.urls["ops"], {"Authorization": f"Bearer {token}"}
     urls = [ops + path for path in ("/metrics", "/statusz", "/readyz", "/livez", "/startupz")]
     paths = ("/v1/queues", "/v1/queues/work", "/v1/queues/work/items", "/v1/dead-letters")
     urls += [experiment.url(path) for path in (*paths, "/openapi.json", "/nowhere")]

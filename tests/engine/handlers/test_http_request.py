@@ -195,6 +195,15 @@ async def test_redirect_is_not_followed(code: int, to: str) -> None:
     assert (elsewhere.connections, len(upstream.requests)) == (0, 1)
 
 
+async def test_redirect_is_named_without_what_gives_access() -> None:
+    """A signed URL's query, a user and a fragment stay out of the history and the log."""
+    target = "https://user:word@elsewhere.example/a/b?signature=0123#token=0123"
+    async with Upstream(status(302, Location=target)) as upstream:
+        failure = await failure_at(upstream.url)
+
+    assert failure.detail == "HTTP 302 to https://elsewhere.example/a/b"
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Final, cast
@@ -36,6 +37,7 @@ from tirelessd.engine.handlers.retry_after import seconds_asked
 from tirelessd.engine.handlers.upstream import UpstreamResponse
 
 EXCERPT_BYTES: Final = 16_384
+_USER: Final = re.compile(r"^([\w+.-]*://)[^/]*@")
 # How long before an attempt's limit the body of a failed answer is waited for no longer: a status
 # that has come must not be lost to the limit, for a 404 is not tried again and a timeout is.
 EXCERPT_MARGIN_SECONDS: Final = 0.1
@@ -214,7 +216,7 @@ class HttpHandler:
         except (aiohttp.ClientError, TimeoutError):
             body = b""
         location = response.headers.get("Location")
-        pointed = f" to {location}" if location and response.status < 400 else ""
+        pointed = f" to {_place(location)}" if location and response.status < 400 else ""
         words = _words(_text(body, response.headers))
         # Only so much, for no more than an excerpt can be repeated in one.
         words = without_payload(
@@ -252,6 +254,11 @@ def _content_type(headers: Mapping[str, str]) -> str:
     if not is_usable or len(stated) > CONTENT_TYPE_MAX_CHARACTERS or _is_encoded(headers):
         return UNKNOWN_CONTENT
     return stated
+
+
+def _place(location: str) -> str:
+    """Where a redirection leads, without what may give access there: a user, a query."""
+    return _USER.sub(r"\1", location.partition("?")[0].partition("#")[0])
 
 
 def _words(text: str) -> str:
