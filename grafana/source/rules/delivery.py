@@ -42,8 +42,8 @@ sum by ($fleet, destination) (
         for_seconds=600,
         summary="The upstream {{ $labels.destination }} answers nothing well",
         description=(
-            "All of the {{ $value | humanize }} requests of the last ten minutes to the upstream "
-            "{{ $labels.destination }} failed."
+            "All of the {{ $value | printf `%.0f` }} requests of the last ten minutes to the "
+            "upstream {{ $labels.destination }} failed."
         ),
         dashboard=Dashboard.DELIVERY,
     ),
@@ -79,8 +79,8 @@ sum by ($queue) (increase(tirelessd_throttled_total{source="retry_after"}[10m]))
         keep_seconds=1800,
         summary="Queue {{ $labels.queue }} has new dead letters",
         description=(
-            "{{ $value | humanize }} items of queue {{ $labels.queue }} were given up within 15 "
-            "minutes; reason: {{ $labels.reason }}."
+            "Given up in queue {{ $labels.queue }} within 15 minutes: "
+            "{{ $value | printf `%.0f` }}, for the reason {{ $labels.reason }}."
         ),
         dashboard=Dashboard.QUEUE,
     ),

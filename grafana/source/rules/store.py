@@ -18,7 +18,7 @@ sum by ($fleet, backend, kind) (
         for_seconds=300,
         summary="The {{ $labels.backend }} store fails: {{ $labels.kind }}",
         description=(
-            "{{ $value | humanize }} operations of the {{ $labels.backend }} store fail each "
+            "{{ $value | printf `%.1f` }} operations of the {{ $labels.backend }} store fail each "
             "second; kind: {{ $labels.kind }}."
         ),
         dashboard=Dashboard.INTERNALS,

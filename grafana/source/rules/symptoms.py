@@ -5,6 +5,7 @@ from typing import Final
 from grafana.source.rules.alert import Alert, Dashboard, Severity, Threshold
 
 HOUR: Final = 3600
+WORDS: Final = {"1h": "hour", "6h": "six hours", "1d": "day", "3d": "three days"}
 REFUSED: Final = 'result=~"store_error|queue_full|draining|internal_error"'
 # What is the caller's own fault says nothing about the service.
 JUDGED: Final = 'result!~"invalid|too_large|unauthorized"'
@@ -38,8 +39,8 @@ sum by ($queue, slo) (increase(tirelessd_slo_events_total[{long}])) > $events_{l
         keep_seconds=600,
         summary="Queue {{ $labels.queue }} spends its error budget too fast",
         description=(
-            f"{{{{ $value | humanizePercentage }}}} of the items of the last {long} in queue "
-            "{{ $labels.queue }} missed the SLO {{ $labels.slo }}, and it goes on."
+            f"{{{{ $value | humanizePercentage }}}} of the items of the last {WORDS[long]} in "
+            "queue {{ $labels.queue }} missed the SLO {{ $labels.slo }}, and it goes on."
         ),
         dashboard=Dashboard.SLO,
     )

@@ -74,7 +74,7 @@ sum by ($fleet, metric, label) (increase(tirelessd_metric_label_overflow_total[1
         thresholds=(Threshold("values", 0, "so many may be put under one word"),),
         summary="The label {{ $labels.label }} of {{ $labels.metric }} has values of no set",
         description=(
-            "{{ $value | humanize }} values of the label {{ $labels.label }} of "
+            "{{ $value | printf `%.0f` }} values of the label {{ $labels.label }} of "
             "{{ $labels.metric }} were counted as __overflow__ within the last hour."
         ),
         dashboard=Dashboard.INTERNALS,

@@ -30,7 +30,7 @@ max by ($queue, instance) (tirelessd_attempt_longest_running_seconds)
         keep_seconds=900,
         summary="Leases of queue {{ $labels.queue }} expire",
         description=(
-            "{{ $value | humanize }} leases of queue {{ $labels.queue }} expired within 15 "
+            "{{ $value | printf `%.0f` }} leases of queue {{ $labels.queue }} expired within 15 "
             "minutes: their items may be delivered twice."
         ),
         dashboard=Dashboard.QUEUE,
@@ -46,8 +46,8 @@ max by ($queue, instance) (tirelessd_attempt_longest_running_seconds)
         thresholds=(Threshold("items", 0, "so many may be abandoned"),),
         summary="A drain of {{ $labels.job }} abandoned items",
         description=(
-            "{{ $value | humanize }} items were neither finished nor handed back when a process "
-            "ended within the last 15 minutes."
+            "{{ $value | printf `%.0f` }} items were neither finished nor handed back when a "
+            "process ended within the last 15 minutes."
         ),
         dashboard=Dashboard.INTERNALS,
     ),
@@ -79,7 +79,7 @@ $intervals * max by ($fleet, task) (tirelessd_background_task_interval_seconds)"
         ),
         thresholds=(Threshold("restarts", 3, "so many restarts in half an hour are chance"),),
         summary="Processes of {{ $labels.job }} restart over and over",
-        description="{{ $value | humanize }} restarts of {{ $labels.job }} within 30 minutes.",
+        description="{{ $value | printf `%.0f` }} restarts of {{ $labels.job }} within 30 minutes.",
         dashboard=Dashboard.INTERNALS,
     ),
 )
