@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Final, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 from tirelessd import __version__
 from tirelessd.api.app import build_app
@@ -22,7 +22,8 @@ from tirelessd.api.listener import Listener
 from tirelessd.api.ops import build_ops_app
 from tirelessd.core.clock import Clock, SystemClock
 from tirelessd.core.errors import StartError
-from tirelessd.core.events import SignalIgnored, StartSlow, TasksLeftBehind
+from tirelessd.core.events import Emit, SignalIgnored, StartSlow, TasksLeftBehind
+from tirelessd.core.tracer import NO_TRACER, Tracer
 from tirelessd.engine.engine import Engine
 from tirelessd.engine.handlers.base import Handler
 from tirelessd.engine.handlers.echo import EchoHandler
@@ -46,6 +47,9 @@ from tirelessd.settings import (
 )
 from tirelessd.store.sqlite import SqliteStore
 
+if TYPE_CHECKING:
+    from tirelessd.observe.tracing.setup import Tracing
+
 # A commit thread beside a busy loop gets seven times as many commits through as with 5 ms.
 SWITCH_INTERVAL_SECONDS: Final = 0.0005
 # An item leaves no cycles behind, so the collector finds next to nothing: it looks after so many
@@ -56,6 +60,7 @@ CLOSE_SECONDS: Final = 2.5
 # The log, the store's files, both sockets that listen, the loop's own, and some probes at once.
 BASE_DESCRIPTORS: Final = 64
 LISTENER_STOP_SECONDS: Final = 0.5
+FLUSH_SECONDS: Final = 1.0
 # What a second signal leaves the log to write what it has.
 LAST_WORDS_SECONDS: Final = 0.25
 # A start that takes longer is told of.
@@ -84,6 +89,8 @@ class Daemon:
         )
         # The counters first: a log line that fails is counted too.
         self._emit = fan_out([self._metrics.table, EventLog(self._logs).table])
+        self._tracing = make_tracing(settings, self._emit) if settings.tracing.enabled else None
+        self._tracer: Tracer = NO_TRACER if self._tracing is None else self._tracing.tracer
         self._unhandled = UnhandledErrors(self._emit)
         self._loop_watch = LoopWatch(self._emit, self._tell_blocked)
         self._store = SqliteStore(settings.store_path, clock=clock, emit=self._emit)
@@ -115,6 +122,7 @@ class Daemon:
             self._emit,
             clock,
             self._logs.handler_logger,
+            tracer=self._tracer,
         )
 
     def _make_api(self, clock: Clock) -> Listener:
@@ -126,6 +134,7 @@ class Daemon:
             limits,
             self._emit,
             clock,
+            self._tracer,
         )
         # Or a crowd of callers would leave the attempts and the probes without a connection.
         spare = BASE_DESCRIPTORS + sum(queue.slots for queue in settings.queues.values())
@@ -262,6 +271,9 @@ class Daemon:
         if stubborn := await self._engine.stop():
             self._emit(TasksLeftBehind(stubborn))
         await self._store.close()
+        # What is durable goes first: spans may be lost, and a collector may be slow.
+        if self._tracing is not None:
+            await self._tracing.close(FLUSH_SECONDS)
         await self._ops.stop(LISTENER_STOP_SECONDS)
         self._scrape.close()
 
@@ -296,6 +308,25 @@ class Daemon:
         if self._start_limit is not None:
             # Interrupts the start from within, as its time limit would.
             self._start_limit.reschedule(self._loop.time())
+
+
+def make_tracing(settings: Settings, emit: Emit) -> Tracing:
+    """What traces."""
+    # Only here: OpenTelemetry is an extra, and takes a third of a second to import.
+    from tirelessd.observe.tracing.setup import Tracing, TracingConfig  # noqa: PLC0415
+
+    tracing = settings.tracing
+    config = TracingConfig(
+        endpoint=tracing.endpoint,
+        headers={name: value.get_secret_value() for name, value in tracing.headers.items()},
+        service_name=tracing.service_name,
+        version=__version__,
+        pod=os.uname().nodename,
+        sample_ratio=tracing.sample_ratio,
+        horizon_seconds=tracing.horizon_seconds,
+        relations={queue.name: queue.trace_relation for queue in settings.queue_configs},
+    )
+    return Tracing(config, emit)
 
 
 def make_limits(settings: Settings) -> Limits:

@@ -58,7 +58,13 @@ class Edge:
         self.limits = limits
         engine = house.engine
         self.app = build_app(
-            engine.intake, engine.desk, Auth(tokens), limits, house.recorder, SystemClock()
+            engine.intake,
+            engine.desk,
+            Auth(tokens),
+            limits,
+            house.recorder,
+            SystemClock(),
+            house.tracer,
         )
         self.listener = Listener("api", self.app, "127.0.0.1", 0, limits, house.recorder)
         self.client: Client

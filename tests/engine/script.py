@@ -16,6 +16,7 @@ from tirelessd.core.errors import StoreUnavailable
 from tirelessd.core.events import Emit
 from tirelessd.core.item import Context, Item, ItemRecord, Lease, NewItem
 from tirelessd.core.queue import QueueConfig, RetryPolicy
+from tirelessd.core.tracer import NO_TRACER, Tracer
 from tirelessd.engine.engine import Engine
 from tirelessd.engine.intake import Options, Submission
 from tirelessd.store.base import Claimed, Enqueued, HandOff, Settled
@@ -129,8 +130,15 @@ class BreakableStore(SqliteStore):
 class House:
     """An engine, its store, its handlers and a recorder, restartable on the same file."""
 
-    def __init__(self, path: Path, queues: Sequence[QueueConfig], seed: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        queues: Sequence[QueueConfig],
+        seed: int = 1,
+        tracer: Tracer = NO_TRACER,
+    ) -> None:
         self.path = path
+        self.tracer = tracer
         self.queues = queues
         self.seed = seed
         self.handlers = {config.name: ScriptedHandler() for config in queues}
@@ -151,6 +159,7 @@ class House:
             clock,
             make_logger=lambda *_: None,
             source=random.Random(self.seed),
+            tracer=self.tracer,
         )
         await self.engine.start()
         return self

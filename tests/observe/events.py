@@ -51,6 +51,8 @@ EXAMPLES: tuple[Event, ...] = (
     events.StartSlow(10.0),
     events.SignalIgnored("SIGHUP"),
     events.TasksLeftBehind(["attempt item-1"]),
+    events.TraceExportFailed(512, "the collector took none", is_first=True),
+    events.TraceExportHealed(512),
     events.UnexpectedError("somewhere", RuntimeError("a defect")),
 )
 

@@ -287,6 +287,20 @@ class TasksLeftBehind(Event, frozen=True):
     tasks: Sequence[str]
 
 
+class TraceExportFailed(Event, frozen=True):
+    """Spans were lost, so many; `is_first` since exports last worked."""
+
+    lost: int
+    reason: str
+    is_first: bool
+
+
+class TraceExportHealed(Event, frozen=True):
+    """Spans are exported again; `lost` meanwhile."""
+
+    lost: int
+
+
 class UnexpectedError(Event, frozen=True):
     """Something raised that no rule foresees: a defect, logged with its traceback."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 UNCONFIGURED: Final = "__unconfigured__"
+
+Relation = Literal["hybrid", "link", "parent"]
+"""How attempts belong to the trace that an item was handed in by."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -58,3 +61,4 @@ class QueueConfig(msgspec.Struct, frozen=True):
     idempotency_seconds: float = 86_400.0
     retention: Retention = Retention()
     forward_headers: tuple[str, ...] = ()
+    trace_relation: Relation = "hybrid"

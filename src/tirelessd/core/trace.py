@@ -58,8 +58,8 @@ class RequestTrace(Protocol):
         ...
 
 
-class SendTrace(Protocol):
-    """Items being stored, from entering to leaving it; `context` is stored with them."""
+class Bounded(Protocol):
+    """What lasts from entering to leaving it; an error that gets out of it is its own."""
 
     @property
     def context(self) -> TraceContext | None:
@@ -76,8 +76,16 @@ class SendTrace(Protocol):
     ) -> None: ...
 
 
-class CallTrace(SendTrace, Protocol):
-    """A request to an upstream, from entering to leaving it; `context` goes with it."""
+class SendTrace(Bounded, Protocol):
+    """Items being stored; `context` is stored with them."""
+
+    def carries(self, item_id: str) -> None:
+        """There is one item, of this id."""
+        ...
+
+
+class CallTrace(Bounded, Protocol):
+    """A request to an upstream; `context` goes with it."""
 
     def answered(self, status: int) -> None:
         """The upstream gave this status."""
@@ -127,6 +135,9 @@ class Untraced:
         traceback: TracebackType | None,
     ) -> None:
         return
+
+    def carries(self, item_id: str) -> None:
+        """Nothing to note."""
 
     def answered(self, status: int) -> None:
         """Nothing to note."""

@@ -122,6 +122,8 @@ class Intake:
         # What comes in one call has one caller, and so one place in one trace.
         with self._tracer.send(queue, submissions[0].trace, len(submissions)) as sent:
             items = [new_item(config, submission, sent.context) for submission in submissions]
+            if len(items) == 1:
+                sent.carries(items[0].id)
             return await self._accept(config, items)
 
     async def _accept(

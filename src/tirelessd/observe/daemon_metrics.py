@@ -13,6 +13,7 @@ from tirelessd.core.events import (
     ItemDrained,
     LoopLagMeasured,
     StoreOperationFinished,
+    TraceExportFailed,
     UnexpectedError,
 )
 from tirelessd.observe import labels
@@ -99,6 +100,7 @@ class DaemonMetrics:
         self._failures = ClosedChildren(families.task_failures, tasks, tell)
         self._drained = ClosedChildren(families.drained, labels.DRAIN_RESULTS, tell)
         self._unhandled = families.unhandled.labels()
+        self._trace_failures = families.trace_failures.labels()
         self._loop_lag = families.loop_lag.labels()
         self._log_lines = ClosedChildren(families.log_lines, labels.LOG_LEVELS, tell)
         self._log_suppressed = families.log_suppressed.labels()
@@ -112,6 +114,7 @@ class DaemonMetrics:
             BackgroundTaskSucceeded: self._task_succeeded,
             BackgroundTaskFailed: self._task_failed,
             LoopLagMeasured: self._loop_lag_measured,
+            TraceExportFailed: self._trace_export_failed,
             UnexpectedError: self._unexpected_error,
         }
 
@@ -128,6 +131,9 @@ class DaemonMetrics:
 
     def _loop_lag_measured(self, event: LoopLagMeasured) -> None:
         self._loop_lag.observe(event.seconds)
+
+    def _trace_export_failed(self, _event: TraceExportFailed) -> None:
+        self._trace_failures.inc()
 
     def _unexpected_error(self, _event: UnexpectedError) -> None:
         self._unhandled.inc()

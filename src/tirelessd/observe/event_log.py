@@ -39,6 +39,8 @@ from tirelessd.core.events import (
     StoreHealed,
     StoreOperationFinished,
     TasksLeftBehind,
+    TraceExportFailed,
+    TraceExportHealed,
     UnconfiguredItemsFound,
     UnexpectedError,
 )
@@ -119,6 +121,8 @@ class EventLog:
             StartSlow: (self._start_slow, lines.START_SLOW),
             SignalIgnored: (self._signal_ignored, lines.SIGNAL_IGNORED),
             TasksLeftBehind: (self._tasks_left_behind, lines.TASKS_LEFT),
+            TraceExportFailed: (self._trace_export_failed, lines.TRACES_LOST),
+            TraceExportHealed: (self._trace_export_healed, lines.TRACES_KEPT),
             UnexpectedError: (self._unexpected_error, lines.ERROR_UNEXPECTED),
         }
 
@@ -301,6 +305,13 @@ class EventLog:
     def _tasks_left_behind(self, event: TasksLeftBehind) -> None:
         # One line for all of them; thousands of tasks have names that nobody would read.
         self._write(lines.TASKS_LEFT, tasks=", ".join(event.tasks))
+
+    def _trace_export_failed(self, event: TraceExportFailed) -> None:
+        if event.is_first:
+            self._write(lines.TRACES_LOST, spans=event.lost, detail=event.reason)
+
+    def _trace_export_healed(self, event: TraceExportHealed) -> None:
+        self._write(lines.TRACES_KEPT, spans=event.lost)
 
     def _unexpected_error(self, event: UnexpectedError) -> None:
         self._write(

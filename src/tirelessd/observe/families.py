@@ -323,6 +323,10 @@ class DaemonFamilies:
             "tirelessd_log_messages_suppressed_total",
             "Log lines not written: sampled away, or standard error took no more.",
         )
+        self.trace_failures = make.counter(
+            "tirelessd_trace_export_failures_total",
+            "Exports of spans that failed, or that found some lost for want of room.",
+        )
         self.overflow = make.counter(
             "tirelessd_metric_label_overflow_total",
             "Values outside a label's closed set: defects, counted under one word instead.",

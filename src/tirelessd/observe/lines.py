@@ -100,6 +100,14 @@ TASKS_LEFT: Final = Line(
     ("warning",),
     "At the end of the process something would not end with it, and was left behind.",
 )
+TRACES_LOST: Final = Line(
+    "traces.lost",
+    ("warning",),
+    "Spans could not be exported; said once, until it works again. The metric counts on.",
+)
+TRACES_KEPT: Final = Line(
+    "traces.kept", ("info",), "Spans are exported again; so many were lost meanwhile."
+)
 ITEM_DRAINED: Final = Line(
     "item.drained",
     ("info", "error"),

@@ -37,6 +37,7 @@ from tirelessd.core.events import (
     StoreFailed,
     StoreHealed,
     TasksLeftBehind,
+    TraceExportHealed,
     UnconfiguredItemsFound,
 )
 from tirelessd.core.queue import QueueConfig
@@ -59,6 +60,7 @@ UNSEEN: Final[Mapping[type[Event], str]] = {
     StartSlow: "nobody scrapes what has not started; /startupz says so",
     SignalIgnored: "a line for people",
     TasksLeftBehind: "the last line but one of a process that nobody will scrape again",
+    TraceExportHealed: "the failures have stopped counting",
     LifecycleChanged: "tirelessd_lifecycle_state is read from the engine",
     DrainFinished: "its counts came one by one as ItemDrained",
     ListenerOpened: "a line for people",

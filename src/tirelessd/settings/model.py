@@ -6,6 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,13 +18,16 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from tirelessd.core.headers import header_name
 from tirelessd.core.queue import QueueConfig
 from tirelessd.settings.environment import EnvironmentSource
 from tirelessd.settings.kinds import (
+    HttpUrl,
     QueueName,
     SecretText,
     SettingsModel,
     StoreUrl,
+    header_value,
     host_name,
     label,
     sha256_hex,
@@ -80,6 +84,39 @@ class LogSettings(SettingsModel):
 
     format: Literal["auto", "console", "json"] = "auto"
     """Lines for people or for machines; auto is console on a terminal and JSON elsewhere."""
+
+
+class TracingSettings(SettingsModel):
+    """Traces, on OpenTelemetry. Contexts that callers send are handed on even without."""
+
+    enabled: bool = False
+    """Whether to trace; needs the extra, `tirelessd[tracing]`. Off by default: a trace needs a
+    collector to go to, and spans cost a tenth of a millisecond an item."""
+
+    endpoint: HttpUrl = "http://127.0.0.1:4318/v1/traces"
+    """Where spans are POSTed to, as OTLP over HTTP: the whole URL. By default a collector on the
+    same host, on its usual port."""
+
+    headers: Annotated[
+        dict[
+            Annotated[str, AfterValidator(header_name)],
+            Annotated[SecretText, AfterValidator(header_value)],
+        ],
+        Field(max_length=32),
+    ] = Field(default_factory=dict)
+    """Headers for the collector, such as `authorization`. Each value is a secret: it is never
+    shown, and may be given as `{file: /path}`."""
+
+    service_name: Annotated[str, AfterValidator(label)] = "tirelessd"
+    """What the collector knows these daemons by."""
+
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Which share of the traces that begin here is kept; a caller that has decided is followed. All
+    by default: who turns tracing on wants to see some."""
+
+    horizon_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    """How long after its acceptance an item's first attempt still belongs to the trace in which it
+    was handed in. A minute later nobody has that trace open any more."""
 
 
 class LimitsSettings(SettingsModel):
@@ -157,6 +194,18 @@ Auth = Annotated[
 ]
 
 
+# What tracing is made of; none of it is imported before it is wanted.
+EXTRA = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
+
+
+def has_extra() -> bool:
+    """Whether what tracing needs is installed."""
+    try:
+        return all(find_spec(module) is not None for module in EXTRA)
+    except ImportError:  # raised where a package around the module is missing
+        return False
+
+
 def _pre_drain_seconds(data: dict[str, Any]) -> float:
     return 0.0 if data["api"].is_loopback else PRE_DRAIN_SECONDS
 
@@ -189,6 +238,9 @@ class Settings(BaseSettings):
 
     log: LogSettings = LogSettings()
     """What is logged, and how it looks."""
+
+    tracing: TracingSettings = TracingSettings()
+    """Traces, on OpenTelemetry. Contexts that callers send are handed on even without."""
 
     limits: LimitsSettings = LimitsSettings()
     """How much of anything one caller may ask for."""
@@ -253,6 +305,11 @@ class Settings(BaseSettings):
         if self.limits.held_bytes < largest:
             message = f"must hold one body at least, which may have {largest} bytes"
             yield Problem("limits.held_bytes", f"{message} (got {self.limits.held_bytes})")
+        if self.tracing.enabled and not has_extra():
+            message = (
+                "needs OpenTelemetry, which the extra brings: pip install 'tirelessd[tracing]'"
+            )
+            yield Problem("tracing.enabled", message)
         if isinstance(self.auth, AuthSettings):
             yield from self._auth_contradictions(self.auth)
 

@@ -214,6 +214,12 @@ class QueueSettings(SettingsModel):
     slo: SloSettings | None = None
     """What the queue's users were promised, if anything was."""
 
+    trace_relation: Literal["hybrid", "link", "parent"] = "hybrid"
+    """How attempts belong to the trace in which their item was handed in. With `hybrid` the first
+    one is a child, if it starts within `tracing.horizon_seconds`, and every other begins a trace of
+    its own that is linked: a retry hours later must not stretch the first trace. `link` and
+    `parent` are one or the other, always."""
+
     def config(self, name: str) -> QueueConfig:
         """The value that the layers below know the queue by."""
         return QueueConfig(
@@ -227,6 +233,7 @@ class QueueSettings(SettingsModel):
             idempotency_seconds=self.idempotency_seconds,
             retention=Retention(**dict(self.retention)),
             forward_headers=self.handler.forward_headers,
+            trace_relation=self.trace_relation,
         )
 
     def contradictions(self, path: str) -> Iterator[Problem]:
