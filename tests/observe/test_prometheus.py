@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import socket
-from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
-import yaml
 from aiohttp import web
 from pytest_aiohttp import AiohttpServer
 
 from tests.observe.events import EXAMPLES, make_metrics
+from tests.observe.prometheus import query, scraping
 from tests.waiting import wait_until
 from tirelessd.observe.scrape import ScrapeHandler
 
 SECONDS = 20.0
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture
@@ -48,44 +35,8 @@ async def target(aiohttp_server: AiohttpServer) -> AsyncIterator[str]:
 @pytest.fixture
 async def prometheus(target: str, tmp_path: Path) -> AsyncIterator[str]:
     """The address of a Prometheus that scrapes the target every second."""
-    program = shutil.which("prometheus")
-    assert program, "prometheus is not on PATH; `make test` provides it"
-    config = tmp_path / "prometheus.yml"
-    config.write_text(
-        yaml.safe_dump(
-            {
-                "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-                "scrape_configs": [
-                    {"job_name": "tirelessd", "static_configs": [{"targets": [target]}]}
-                ],
-            }
-        )
-    )
-    address = f"127.0.0.1:{free_port()}"
-    process = await asyncio.create_subprocess_exec(
-        program,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address={address}",
-        stdout=DEVNULL,
-        stderr=DEVNULL,
-    )
-    yield f"http://{address}"
-    process.kill()
-    await process.wait()
-
-
-async def query(session: aiohttp.ClientSession, prometheus: str, expression: str) -> list[Any]:
-    """The result of a query; empty while Prometheus starts."""
-    try:
-        async with session.get(
-            f"{prometheus}/api/v1/query", params={"query": expression}
-        ) as response:
-            answer = await response.json(content_type=None)
-    except (aiohttp.ClientError, ValueError):
-        return []
-    result: list[Any] = (answer or {}).get("data", {}).get("result", [])
-    return result
+    async with scraping(target, tmp_path) as address:
+        yield address
 
 
 async def test_prometheus_takes_every_sample(prometheus: str) -> None:

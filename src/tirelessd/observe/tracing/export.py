@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from tirelessd.core.events import Event, TraceExportFailed, TraceExportHealed
 
+THREAD_NAME: Final = "traces"
 # Some ten megabytes at the most.
 BOX_SPANS: Final = 8_192
 BATCH_SPANS: Final = 512
@@ -45,7 +46,7 @@ class Outbox(SpanProcessor):
         self._is_failing = False
         self._is_closing = False
         # A daemon thread: a collector that takes no bytes must not keep the process alive.
-        self._thread = threading.Thread(target=self._work, name="traces", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
         self._thread.start()
 
     def on_end(self, span: ReadableSpan) -> None:

@@ -15,11 +15,11 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from tirelessd.core.events import Emit
 from tirelessd.core.queue import Relation
-from tirelessd.observe.tracing.export import Outbox
+from tirelessd.observe.tracing.export import THREAD_NAME, Outbox
 from tirelessd.observe.tracing.tracer import SpanTracer
 
-# For one export with its repetitions; the next one waits behind it.
-EXPORT_SECONDS: Final = 5.0
+# For one export, with the one repetition that there is time for; the next one waits behind it.
+EXPORT_SECONDS: Final = 2.0
 
 
 class TracingConfig(msgspec.Struct, frozen=True):
@@ -69,7 +69,15 @@ class Tracing:
 
 
 def silence() -> None:
-    """Keep OpenTelemetry's own words out of the log: each failed export has several."""
+    """Keep what exporting says by itself out of the log: each failure would have several lines."""
     logger = logging.getLogger("opentelemetry")  # noqa: TID251  (to turn it off)
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
+    # A handler may use these as well, and what they say of its requests is its own business.
+    for name in ("urllib3.connectionpool", "urllib3.util.retry"):
+        logging.getLogger(name).addFilter(is_of_others)  # noqa: TID251  (to turn it off)
+
+
+def is_of_others(record: logging.LogRecord) -> bool:
+    """Whether a line comes from any other thread than the one that exports."""
+    return record.threadName != THREAD_NAME
