@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 import yaml
@@ -83,8 +84,15 @@ def rules_in(files: Mapping[str, str]) -> Iterator[Mapping[str, Any]]:
     """Every rule of the files that hold any."""
     for path, text in files.items():
         if path.startswith("rules/"):
-            for group in (yaml.safe_load(text) or {}).get("groups", ()):
+            for group in groups_in(text):
                 yield from group["rules"]
+
+
+@cache
+def groups_in(text: str) -> Sequence[Mapping[str, Any]]:
+    """The groups of one file of rules."""
+    groups: Sequence[Mapping[str, Any]] = yaml.safe_load(text)["groups"]
+    return groups
 
 
 def known_names() -> Mapping[str, Known]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any, Final
 
 import promql_parser
@@ -66,9 +67,10 @@ def parsed(query: str) -> Any:
     return promql_parser.parse(GRAFANA_DURATION.sub(lambda found: DURATIONS[found[1]], query))
 
 
-def selectors(query: str) -> list[Selector]:
+@cache
+def selectors(query: str) -> Sequence[Selector]:
     """Every vector selector of an expression, from left to right."""
-    return list(_selectors(parsed(query), None, ()))
+    return tuple(_selectors(parsed(query), None, ()))
 
 
 def _selectors(node: Any, length: timedelta | None, around: tuple[str, ...]) -> Iterator[Selector]:

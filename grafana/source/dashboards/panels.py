@@ -222,7 +222,12 @@ def stat(
         queries,
         size=size,
         fieldConfig=fields(
-            unit, color={"mode": "thresholds"}, thresholds=colours, mappings=[*mappings]
+            unit,
+            color={"mode": "thresholds"},
+            thresholds=colours,
+            mappings=[*mappings],
+            # A count over a window is reckoned from scrapes, and seldom comes out whole.
+            decimals=0 if unit == "short" else None,
         ),
         options={
             "colorMode": "background",
