@@ -26,7 +26,6 @@ AWAITED: Final = frozenset(
         "tirelessd_slo_good_events_total",
         "tirelessd_slo_objective_ratio",
         "tirelessd_slo_target_seconds",
-        "tirelessd_trace_export_failures_total",
         "tirelessd_upstream_connection_acquisitions_total",
         "tirelessd_upstream_connection_wait_seconds",
         "tirelessd_upstream_connections",
