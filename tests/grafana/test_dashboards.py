@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from itertools import combinations
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
 from grafana.source.dashboards import models
 from grafana.source.dashboards.board import QUEUE_PAGE
 from grafana.source.dashboards.panels import GRID, MEANINGS, TARGET
-from tests.grafana.queries import RATE_INTERVAL, selectors
+from tests.grafana.queries import RATE_INTERVAL, grouped_labels, selectors
 
 MODELS: Final = {model["uid"]: model for model in models()}
 PANELS: Final = {
@@ -249,19 +251,50 @@ def test_a_rate_fits_any_zoom() -> None:
     assert lengths == {RATE_INTERVAL}
 
 
-def test_a_queue_leads_to_its_page() -> None:
-    """A click on a queue of a table opens the page of that queue, at the same time."""
-    links = [
-        part["value"][0]["url"]
-        for panel in PANELS.values()
-        if panel["type"] == "table"
-        for each in panel["fieldConfig"]["overrides"]
+def links_of(panel: dict[str, Any]) -> list[str]:
+    """Where points, or cells of a table's column, lead to."""
+    config = panel["fieldConfig"]
+    cells = [
+        link
+        for each in config["overrides"]
         for part in each["properties"]
         if part["id"] == "links"
+        for link in part["value"]
+    ]
+    return [link["url"] for link in (*config["defaults"].get("links", ()), *cells)]
+
+
+def test_a_queue_leads_to_its_page() -> None:
+    """A click on a queue opens its page, at the same time and with what else was picked."""
+    links = [
+        link
+        for panel in PANELS.values()
+        for link in links_of(panel)
+        if link.startswith(f"/d/{QUEUE_PAGE}?")
     ]
 
-    assert len(links) == 2
+    assert len(links) == 6
     for link in links:
-        assert link.startswith(f"/d/{QUEUE_PAGE}?")
         assert "var-queue=" in link
         assert "url_time_range" in link
+        assert "prometheus_datasource" in link
+
+
+def test_a_queue_leads_to_its_traces() -> None:
+    """From its latencies to the spans of its attempts, for there is not a dot for each."""
+    links = [link for panel in PANELS.values() for link in links_of(panel) if "traceql" in link]
+
+    assert len(links) == 3
+    for link in links:
+        panes = parse_qs(urlsplit(link).query)["panes"]
+        [query] = msgspec.json.decode(panes[0])["a"]["queries"]
+        assert query["query"] == '{resource.service.name="tirelessd" && name="process $queue"}'
+
+
+def test_legends_name_labels_that_there_are() -> None:
+    """What a legend shows of a series survives the aggregation."""
+    for place, panel in PANELS.items():
+        for target in panel["targets"]:
+            named = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))
+
+            assert not named or named <= grouped_labels(target["expr"]), place

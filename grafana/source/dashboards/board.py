@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -110,13 +111,15 @@ def explore(datasource: str, query: Model) -> str:
             "range": {"from": "${__from}", "to": "${__to}"},
         }
     }
-    return f"/explore?schemaVersion=1&panes={msgspec.json.encode(panes).decode()}"
+    # Whatever else would end a parameter; Grafana finds its variables before the address is read.
+    text = quote(msgspec.json.encode(panes), safe="${}:,[]")
+    return f"/explore?schemaVersion=1&panes={text}"
 
 
 def links() -> list[Model]:
     """To the other dashboards, to the traces and to the log."""
     traces = explore(
-        "tempo", {"queryType": "traceql", "query": '{resource.service.name="tirelessd"}'}
+        "tempo", {"queryType": "traceql", "query": f'{{resource.service.name="{TAG}"}}'}
     )
     lines = explore("loki", {"expr": '{app="tirelessd"} | json | level=~"warning|error"'})
     return [
@@ -135,12 +138,19 @@ def links() -> list[Model]:
     ]
 
 
-def to_queue(value: str = "${__value.raw}") -> Model:
-    """A link to the page of one queue."""
+def to_queue(value: str = "${__field.labels.queue}") -> Model:
+    """A link from a point, or from a cell with another value, to the page of its queue."""
     return {
         "title": "Open this queue",
         "url": f"/d/{QUEUE_PAGE}?{KEPT}&{OF_FLEET}&var-queue={value}",
     }
+
+
+def to_traces(queue: str) -> Model:
+    """A link to the traces of a queue's attempts."""
+    spans = f'{{resource.service.name="{TAG}" && name="process {queue}"}}'
+    address = explore("tempo", {"queryType": "traceql", "query": spans})
+    return {"title": "Traces of these attempts", "url": address, "targetBlank": True}
 
 
 def row(title: str, *panels: Model, **more: Any) -> Model:

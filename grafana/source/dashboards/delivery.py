@@ -95,7 +95,6 @@ def latency() -> Model:
             query(
                 quantile(share, called(DURATION), "destination"),
                 f"{{{{destination}}}} {name}",
-                exemplar=True,
             )
             for name, share in SHARES.items()
         ),

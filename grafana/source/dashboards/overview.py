@@ -208,6 +208,7 @@ def ready_age() -> Model:
         "strictest target. Above it and growing: add slots or pods, unless slots are idle.",
         query(highest(READY_AGE, "queue"), "{{queue}}"),
         target_line(slis.target("wait")),
+        link=to_queue(),
     )
 
 
@@ -225,6 +226,7 @@ def slot_use() -> Model:
             ),
             "{{queue}}",
         ),
+        link=to_queue(),
     )
 
 
@@ -252,7 +254,7 @@ def worst_queues() -> Model:
             total(increase(queue("tirelessd_items_dead_total"), "1h"), "queue"),
         ),
         ("Paused", "bool_yes_no", highest(queue("tirelessd_queue_paused"), "queue")),
-        links={"queue": to_queue()},
+        links={"queue": to_queue("${__value.raw}")},
         sort_by="Ready age",
     )
 
@@ -294,6 +296,7 @@ def unready() -> Model:
         "Healthy: below 0.8. At 1 intake answers `queue_full`: add slots or raise the capacity.",
         query(ratio(held, highest(queue("tirelessd_queue_capacity_items"), "queue")), "{{queue}}"),
         size=(6, 8),
+        link=to_queue(),
     )
 
 
@@ -307,4 +310,5 @@ def backlog() -> Model:
         query(highest(queue("queue:tirelessd_backlog_seconds"), "queue"), "{{queue}}"),
         target_line(slis.target("wait")),
         size=(6, 8),
+        link=to_queue(),
     )

@@ -150,9 +150,10 @@ def timeseries(
     *queries: Model,
     size: tuple[int, int] = PLOT,
     is_stacked: bool = False,
+    link: Model | None = None,
     **custom: Any,
 ) -> Model:
-    """Lines over time."""
+    """Lines over time; `link` is where a point on one leads to."""
     lines = {
         "drawStyle": "line",
         "lineWidth": 1,
@@ -173,6 +174,7 @@ def timeseries(
             overrides=coloured(queries),
             color={"mode": "palette-classic"},
             custom=lines,
+            links=[link] if link else [],
             min=None if custom.get("axisCenteredZero") else 0,
         ),
         options={

@@ -1,7 +1,7 @@
 """The page of one queue: from what comes in to what becomes of it."""
 
 from grafana.source.dashboards import slis
-from grafana.source.dashboards.board import QUEUE_PAGE, board, row
+from grafana.source.dashboards.board import QUEUE_PAGE, board, row, to_traces
 from grafana.source.dashboards.panels import (
     Model,
     bars,
@@ -113,6 +113,7 @@ def wait_quantiles() -> Model:
         query(quantile(0.5, queue(f"{WAIT}_count"), "phase"), "{{phase}} p50"),
         query(quantile(0.99, queue(f"{WAIT}_count"), "phase"), "{{phase}} p99", exemplar=True),
         target_line(slis.target("wait")),
+        link=to_traces("$queue"),
     )
 
 
@@ -150,6 +151,7 @@ def duration_quantiles() -> Model:
         "dashed line, the time limit. `retry` at the limit: time-outs.",
         query(quantile(0.95, queue(f"{ATTEMPT}_count"), "outcome"), "{{outcome}}", exemplar=True),
         target_line(lowest(queue("tirelessd_attempt_timeout_seconds"))),
+        link=to_traces("$queue"),
     )
 
 
@@ -358,6 +360,7 @@ def delivery_quantiles() -> Model:
             for name, share in SHARES.items()
         ),
         target_line(slis.target("end_to_end")),
+        link=to_traces("$queue"),
     )
 
 

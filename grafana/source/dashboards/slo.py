@@ -63,7 +63,7 @@ def promises() -> Model:
         ("Burn, 6 h", "short", recorded_burn("6h")),
         ("Burn, 3 d", "short", recorded_burn("3d")),
         ("Bad, 30 d", "short", slis.bad_events(slis.MONTH, *slis.KEY)),
-        links={"queue": to_queue()},
+        links={"queue": to_queue("${__value.raw}")},
         sort_by="Burn, 1 h",
     )
 

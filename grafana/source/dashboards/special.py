@@ -9,7 +9,6 @@ from grafana.source.dashboards.panels import (
     GREEN,
     LOKI,
     PLOT,
-    PROMETHEUS,
     RED,
     Model,
     fields,
@@ -110,9 +109,9 @@ def alerts(title: str, says: str, *, size: tuple[int, int]) -> Model:
         fieldConfig=fields("none"),
         options={
             "alertName": "Tirelessd",
-            "datasource": PROMETHEUS["uid"],
             "groupMode": "default",
             "maxItems": 20,
+            "showInstances": True,
             "sortOrder": 3,
             "stateFilter": {"firing": True, "pending": True, "normal": False, "noData": False},
             "viewMode": "list",
