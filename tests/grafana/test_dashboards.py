@@ -14,6 +14,7 @@ from grafana.source.dashboards import models
 from grafana.source.dashboards.board import QUEUE_PAGE
 from grafana.source.dashboards.panels import GRID, MEANINGS, TARGET
 from tests.grafana.queries import RATE_INTERVAL, grouped_labels, selectors
+from tests.grafana.schema import OPTIONS, Dashboard
 
 MODELS: Final = {model["uid"]: model for model in models()}
 PANELS: Final = {
@@ -56,6 +57,15 @@ def test_a_page_is_read_only_and_in_utc(uid: str) -> None:
     assert (model["editable"], model["timezone"], model["graphTooltip"]) == (False, "utc", 1)
     assert model["tags"] == ["tirelessd"]
     assert model["description"]
+
+
+@pytest.mark.parametrize("uid", MODELS)
+def test_a_page_has_the_shape_that_grafana_reads(uid: str) -> None:
+    """No key is misspelt, no value of another kind: Grafana would leave it out without a word."""
+    page = msgspec.convert(MODELS[uid], Dashboard)
+
+    unknown = {panel.title: panel.options.keys() - OPTIONS[panel.type] for panel in page.panels}
+    assert {title: keys for title, keys in unknown.items() if keys} == {}
 
 
 @pytest.mark.parametrize("uid", MODELS)
