@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp import web
 from pytest_aiohttp import AiohttpServer
 
+from tests.live.server import Prometheus
 from tests.observe.events import EXAMPLES, make_metrics
-from tests.observe.prometheus import query, scraping
 from tests.waiting import wait_until
 from tirelessd.observe.scrape import ScrapeHandler
 
@@ -33,27 +32,27 @@ async def target(aiohttp_server: AiohttpServer) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def prometheus(target: str, tmp_path: Path) -> AsyncIterator[str]:
-    """The address of a Prometheus that scrapes the target every second."""
-    async with scraping(target, tmp_path) as address:
-        yield address
+async def prometheus(target: str, tmp_path: Path) -> AsyncIterator[Prometheus]:
+    """A Prometheus that scrapes the target every second."""
+    async with Prometheus(tmp_path) as running:
+        running.watch(target)
+        yield running
 
 
-async def test_prometheus_takes_every_sample(prometheus: str) -> None:
+async def test_prometheus_takes_every_sample(prometheus: Prometheus) -> None:
     """The target is up, and what it counted can be queried under its labels."""
-    async with aiohttp.ClientSession() as session:
 
-        async def is_scraped() -> bool:
-            return bool(await query(session, prometheus, "tirelessd_items_accepted_total > 0"))
+    async def is_scraped() -> bool:
+        return bool(await prometheus.query("tirelessd_items_accepted_total > 0"))
 
-        await wait_until(is_scraped, SECONDS)
-        up = await query(session, prometheus, 'up{job="tirelessd"} == 1')
-        (accepted,) = await query(session, prometheus, "tirelessd_items_accepted_total")
-        created = await query(session, prometheus, '{__name__=~"tirelessd_.*_created"}')
-        buckets = await query(session, prometheus, "tirelessd_attempt_duration_seconds_bucket")
+    await wait_until(is_scraped, SECONDS)
+    up = await prometheus.query('up{job="tirelessd"} == 1')
+    (accepted,) = await prometheus.query("tirelessd_items_accepted_total")
+    created = await prometheus.query('{__name__=~"tirelessd_.*_created"}')
+    buckets = await prometheus.query("tirelessd_attempt_duration_seconds_bucket")
 
     assert up
-    assert accepted["metric"]["queue"] == "work"
-    assert accepted["value"][1] == "1"
+    assert accepted.labels["queue"] == "work"
+    assert accepted.last == 1
     assert created == []
-    assert {bucket["metric"]["le"] for bucket in buckets} >= {"0.25", "+Inf"}
+    assert {bucket.labels["le"] for bucket in buckets} >= {"0.25", "+Inf"}

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from tests.observe.prometheus import free_port
+from tests.live.server import free_port
 
 PATIENCE_SECONDS = 15.0
 

@@ -12,7 +12,7 @@ import aiohttp
 
 from tests.faults.process import DaemonProcess
 from tests.faults.upstream import Upstream
-from tests.observe.prometheus import ask, free_port, scraping
+from tests.live.server import Prometheus, free_port
 from tests.observe.tracing.collector import Collector
 from tests.waiting import wait_until
 
@@ -91,9 +91,8 @@ async def test_a_trace_can_be_followed_from_the_caller_to_the_upstream_and_back(
     async with Upstream() as upstream, Collector() as collector:
         config = settings(tmp_path, upstream.url, collector.url)
         async with running(tmp_path, config) as daemon:
-            target = daemon.urls["ops"].removeprefix("http://")
-            flag = "--enable-feature=exemplar-storage"
-            async with scraping(target, tmp_path, flag) as prometheus:
+            async with Prometheus(tmp_path) as prometheus:
+                prometheus.watch(daemon.urls["ops"])
                 item_id = await submit(daemon, b"fail:k:", traceparent=TRACEPARENT)
                 await collector.wait_until(lambda: ends(collector) == 2)
                 exemplars = await exemplars_of(prometheus, "tirelessd_items_dead_total")
@@ -131,21 +130,18 @@ def ends(collector: Collector) -> int:
     return len([span for span in collector.spans if span.name == "process work"])
 
 
-async def exemplars_of(prometheus: str, name: str) -> set[tuple[str, str]]:
+async def exemplars_of(prometheus: Prometheus, name: str) -> set[tuple[str, str]]:
     """The trace and span ids of a metric's exemplars, once there are any."""
     found: set[tuple[str, str]] = set()
-    async with aiohttp.ClientSession() as session:
 
-        async def are_there() -> bool:
-            url = f"{prometheus}/api/v1/query_exemplars"
-            # Exemplars have instants of their own, so all of time is asked for.
-            span = {"start": "0", "end": "4000000000"}
-            for series in await ask(session, url, query=name, **span) or ():
-                for one in series["exemplars"]:
-                    found.add((one["labels"]["trace_id"], one["labels"]["span_id"]))
-            return bool(found)
+    async def are_there() -> bool:
+        # Exemplars have instants of their own, so all of time is asked for.
+        for series in await prometheus.exemplars(name, 0, 4_000_000_000):
+            for one in series["exemplars"]:
+                found.add((one["labels"]["trace_id"], one["labels"]["span_id"]))
+        return bool(found)
 
-        await wait_until(are_there, SECONDS)
+    await wait_until(are_there, SECONDS)
     return found
 
 
