@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import yaml
 
-from grafana.source.rules import ALERTS, files
+from grafana.source.rules import ALERTS
+from tests.grafana.silence import INHIBITIONS, MATCHER, Labels, is_silenced
 
-INHIBITIONS = yaml.safe_load(files()["alertmanager/inhibition.yaml"])["inhibit_rules"]
-MATCHER = re.compile(r'(?P<label>[a-z_]+) (?P<operator>=|!=|=~|!~) "(?P<value>[^"]*)"')
 NAMES = {alert.full_name for alert in ALERTS}
 VALUES = {
     "alertname": NAMES,
@@ -21,27 +19,6 @@ VALUES = {
 }
 # Of an alert of the scrape itself, and of one that is about a queue.
 LABELS = {"namespace": "shop", "job": "tirelessd"}
-
-Labels = Mapping[str, str]
-
-
-def matches(matcher: str, labels: Labels) -> bool:
-    """Whether an alert has what one matcher asks for, as Alertmanager reads it."""
-    parts = MATCHER.fullmatch(matcher)
-    assert parts, matcher
-    pattern = parts["value"] if "~" in parts["operator"] else re.escape(parts["value"])
-    is_alike = re.fullmatch(pattern, labels.get(parts["label"], "")) is not None
-    return is_alike != parts["operator"].startswith("!")
-
-
-def is_silenced(quiet: Labels, firing: Labels) -> bool:
-    """Whether one alert is quiet because another one fires."""
-    return any(
-        all(matches(each, firing) for each in rule["source_matchers"])
-        and all(matches(each, quiet) for each in rule["target_matchers"])
-        and all(quiet.get(label, "") == firing.get(label, "") for label in rule["equal"])
-        for rule in INHIBITIONS
-    )
 
 
 def labels_of(name: str, **more: str) -> Labels:

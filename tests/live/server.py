@@ -145,7 +145,7 @@ class Prometheus:
         half.rename(self._file(job))
 
     def watch(self, url: str, *, job: str = "tirelessd", **labels: str) -> None:
-        """Scrape the host and port of an address from now on, and put these labels on what it says."""
+        """Scrape an address from now on, and put these labels on what it says."""
         self._targets[job][address_of(url)] = labels
         self._write(job)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 import msgspec
 
-from tests.faults.experiment import configuration
+from tests.faults.experiment import NOBODY, configuration
 from tests.faults.process import DaemonProcess
 from tests.faults.upstream import Upstream
 from tests.live.server import Prometheus, Series, free_port
@@ -37,13 +38,24 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Site:
-    """`job` is the scrape job of its daemons; `seen` are the alerts that came and went."""
+    """`job` is the scrape job of its daemons; `seen` are the alerts that came and went.
+
+    `starting` bounds how many daemons of all sites start at once: a start takes a processor.
+    """
 
     def __init__(
-        self, prometheus: Prometheus, folder: Path, namespace: str, *, job: str = "tirelessd"
+        self,
+        prometheus: Prometheus,
+        folder: Path,
+        namespace: str,
+        fault: str = "",
+        *,
+        starting: asyncio.Semaphore,
+        job: str = "tirelessd",
     ) -> None:
         folder.mkdir(parents=True)
         self.prometheus, self.folder, self.namespace, self.job = prometheus, folder, namespace, job
+        self.fault, self._starting = fault, starting
         self.upstream = Upstream(keeps_headers=False)
         self.daemons: dict[str, DaemonProcess] = {}
         self.seen: list[Seen] = []
@@ -83,9 +95,14 @@ class Site:
     async def start(self, pod: str = "pod-a", **changes: Any) -> DaemonProcess:
         """Make a daemon, start it, and have it scraped."""
         daemon = self.make(pod, **changes)
-        await daemon.start()
+        await self.start_again(pod)
         self.watch(pod)
         return daemon
+
+    async def start_again(self, pod: str = "pod-a") -> None:
+        """Start a daemon that was made before, when the machine has room for a start."""
+        async with self._starting:
+            await self.daemons[pod].start()
 
     def watch(self, pod: str = "pod-a") -> None:
         """Have a daemon scraped, under its own name."""
@@ -97,10 +114,33 @@ class Site:
         """Have it scraped no more."""
         self.prometheus.forget(self._instances.pop(pod), job=self.job)
 
+    def store_path(self, pod: str = "pod-a") -> Path:
+        """The database of a daemon."""
+        return self.folder / pod / "tirelessd.db"
+
+    def now(self) -> float:
+        """The instant by the event loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    async def is_scraped(self) -> None:
+        """Return once Prometheus has seen this installation."""
+
+        async def is_there() -> bool:
+            return bool(await self.prometheus.query(f"tirelessd_build_info{{{self.mine}}}"))
+
+        await wait_until(is_there, FIRE_SECONDS)
+
+    @property
+    def mine(self) -> str:
+        """The matcher of what belongs to this installation."""
+        if self.job != "tirelessd":
+            return f'job="{self.job}"'
+        return f'job="tirelessd",namespace="{self.namespace}"'
+
     async def restart(self, pod: str = "pod-a") -> None:
         """End a daemon in order and start it again, as a deploy does."""
         await self.stop(pod)
-        await self.daemons[pod].start()
+        await self.start_again(pod)
 
     async def stop(self, pod: str = "pod-a") -> int:
         """End a daemon in order, and return its exit code."""
@@ -111,7 +151,7 @@ class Site:
         self, method: str, path: str, *, pod: str = "pod-a", **more: Any
     ) -> tuple[int, Any]:
         """A request to the API: the status of the answer and its JSON, if it is some."""
-        url = self.daemons[pod].urls["api"].rstrip("/") + path
+        url = self.daemons[pod].urls.get("api", NOBODY).rstrip("/") + path
         async with self.session.request(method, url, **more) as response:
             body = await response.read()
         return response.status, msgspec.json.decode(body) if "json" in response.content_type else {}
@@ -133,20 +173,22 @@ class Site:
             assert status == 202, answer
 
     async def load(
-        self, over: asyncio.Event, word: str = "ok", *, seconds_between: float = 0.1
+        self,
+        over: asyncio.Event,
+        word: str = "ok",
+        *,
+        seconds_between: float = 0.1,
+        pod: str = "pod-a",
     ) -> None:
         """Submit again and again until it is over, whatever the answers."""
         while not over.is_set():
-            try:
-                await self.submit(word)
-            except (aiohttp.ClientError, TimeoutError):
-                pass
+            with suppress(aiohttp.ClientError, TimeoutError):
+                await self.submit(word, pod=pod)
             await a_moment(seconds_between)
 
     async def firing(self, expression: str = "") -> list[Series]:
         """The alerts of this installation that fire right now."""
-        mine = f'job="{self.job}"' if self.job != "tirelessd" else f'namespace="{self.namespace}"'
-        return await self.prometheus.query(f'ALERTS{{alertstate="firing",{mine}{expression}}}')
+        return await self.prometheus.query(f'ALERTS{{alertstate="firing",{self.mine}{expression}}}')
 
     async def fires(self, alert: str, since: float, **labels: str) -> None:
         """Return once an alert fires; `since` is when its fault began."""
@@ -156,9 +198,9 @@ class Site:
             return bool(await self.firing(picked))
 
         await self._wait(is_firing, FIRE_SECONDS, f"{alert} does not fire")
-        self._fired[alert] = await self.prometheus.now() - since
+        self._fired[alert] = self.now() - since
 
-    async def resolves(self, alert: str, fault: str, since: float, **labels: str) -> None:
+    async def resolves(self, alert: str, since: float, **labels: str) -> None:
         """Return once an alert that fired does no more; `since` is when its fault was mended."""
         picked = picker(alert, labels)
 
@@ -166,22 +208,21 @@ class Site:
             return not await self.firing(picked)
 
         await self._wait(is_over, RESOLVE_SECONDS, f"{alert} does not resolve")
-        seconds = await self.prometheus.now() - since
-        self.seen.append(Seen(alert, fault, self._fired.pop(alert), seconds))
+        seconds = self.now() - since
+        self.seen.append(Seen(alert, self.fault, self._fired.pop(alert), seconds))
 
     async def _wait(self, condition: Any, seconds: float, otherwise: str) -> None:
         try:
             await wait_until(condition, seconds)
         except TimeoutError:
-            there = await self.prometheus.query(f'ALERTS{{namespace="{self.namespace}"}}')
+            there = await self.prometheus.query(f"ALERTS{{{self.mine}}}")
             told = sorted(f"{s.labels['alertname']} {s.labels['alertstate']}" for s in there)
             raise AssertionError(f"{otherwise}; there are {told}") from None
 
     async def history(self) -> list[Series]:
         """Every alert of this installation that has fired since it was opened."""
-        mine = f'job="{self.job}"' if self.job != "tirelessd" else f'namespace="{self.namespace}"'
         return await self.prometheus.query_range(
-            f'ALERTS{{alertstate="firing",{mine}}}',
+            f'ALERTS{{alertstate="firing",{self.mine}}}',
             self.began_at,
             await self.prometheus.now(),
             step_seconds=1,

@@ -1,0 +1,113 @@
+"""The short scenes: faults whose alerts come and go in half a minute, and calm without any."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from tests.live.site import Site
+from tests.live.stage import LONELY, Scene
+from tests.waiting import a_moment
+
+# Longer than the longest time for which a scaled alert of a healthy installation could be pending.
+CALM_SECONDS: Final = 20.0
+HANDLERS: Final = "tests.live.handlers"
+
+
+def python_queue(function: str, **more: object) -> dict[str, object]:
+    """A queue that one of the odd handlers works on."""
+    handler = {"type": "python", "function": f"{HANDLERS}:{function}", **more}
+    return {"handler": {"attempt_timeout_seconds": 2, **handler}}
+
+
+async def moved_file(site: Site) -> None:
+    """The database is moved away under a daemon that has nothing to do, and put back."""
+    await site.start()
+    await site.submit_many(3)
+    path, elsewhere = site.store_path(), site.folder / "elsewhere"
+    began_at = site.now()
+    path.rename(elsewhere)
+    await site.fires("StoreDown", began_at)
+    elsewhere.rename(path)
+    await site.resolves("StoreDown", site.now())
+
+
+async def deaf_handler(site: Site) -> None:
+    """Every slot is held by a handler that neither ends nor listens, and more items are ready."""
+    gate = site.folder / "gate"
+    queue = python_queue("deaf", attempt_timeout_seconds=5)
+    await site.start(environment={"GATE": str(gate)}, queue={**queue, "slots": 2})
+    began_at = site.now()
+    await site.submit_many(6)
+    await site.fires("QueueStale", began_at)
+    await site.fires("QueueStalled", began_at)
+    gate.touch()
+    mended_at = site.now()
+    await site.resolves("QueueStalled", mended_at)
+    await site.resolves("QueueStale", mended_at)
+
+
+async def dead_process(site: Site) -> None:
+    """The process is gone, and nobody starts it for a while."""
+    await site.start()
+    began_at = site.now()
+    await site.daemons["pod-a"].kill()
+    await site.fires("TargetDown", began_at)
+    await site.start_again()
+    await site.resolves("TargetDown", site.now())
+
+
+async def gone_target(site: Site) -> None:
+    """Nobody tells Prometheus of the process any more."""
+    await site.start()
+    await site.is_scraped()
+    began_at = site.now()
+    site.forget()
+    await site.fires("Absent", began_at)
+    site.watch()
+    await site.resolves("Absent", site.now())
+
+
+async def paused_queue(site: Site) -> None:
+    """Items wait because somebody wants them to."""
+    await site.start()
+    await site.call("POST", "/v1/queues/work/pause")
+    await site.submit_many(8)
+    await a_moment(CALM_SECONDS)
+
+
+async def idle(site: Site) -> None:
+    """There is nothing to do."""
+    await site.start()
+    await a_moment(CALM_SECONDS)
+
+
+async def deploy(site: Site) -> None:
+    """Two daemons are restarted one after the other, while callers go on."""
+    over = asyncio.Event()
+    await site.start("pod-a")
+    await site.start("pod-b")
+    callers = asyncio.gather(*(site.load(over, pod=pod) for pod in ("pod-a", "pod-b")))
+    await a_moment(CALM_SECONDS / 4)
+    for pod in ("pod-a", "pod-b"):
+        await site.restart(pod)
+        await a_moment(CALM_SECONDS / 4)
+    over.set()
+    await callers
+
+
+SHORT: Final[Sequence[Scene]] = (
+    Scene("moved-file", "the database is moved away", moved_file, {"StoreDown"}),
+    Scene(
+        "deaf-handler",
+        "a handler neither ends nor listens",
+        deaf_handler,
+        {"QueueStalled", "QueueStale"},
+    ),
+    Scene("dead-process", "the process is killed and stays away", dead_process),
+    Scene("gone-target", "the target is gone from discovery", gone_target, {"Absent"}, job=LONELY),
+    Scene("paused-queue", "none: a queue is paused", paused_queue, is_silent=True),
+    Scene("idle", "none: nothing to do", idle, is_silent=True),
+    Scene("deploy", "none: a rolling restart under load", deploy, is_silent=True),
+)
