@@ -9,6 +9,7 @@ from tests.store.shelf import DEADLINE_SECONDS, Shelf, give_up, key, lose, new_i
 from tirelessd.core.errors import InvalidRequest
 from tirelessd.core.item import Selection, State
 from tirelessd.core.outcome import DeadReason
+from tirelessd.core.trace import TraceContext
 from tirelessd.store.base import Changed, Replayed
 
 
@@ -116,6 +117,21 @@ async def test_redriven_item_starts_anew(shelf: Shelf) -> None:
     assert (again.attempt, again.generation, again.lost_leases) == (1, 2, 0)
     assert (again.elapsed_seconds, again.age_seconds) == (0.0, 5_000.0)
     assert (again.item.priority, again.item.payload) == (7, b"again")
+
+
+async def test_a_redriven_item_tells_who_put_it_back(shelf: Shelf) -> None:
+    """The trace of the last redrive, if it had one, beside the one of the acceptance."""
+    accepted, first = TraceContext("00-1-2-01"), TraceContext("00-3-4-01")
+    await shelf.bury(new_item(trace=accepted))
+    await shelf.store.redrive(Selection(), 10, trace=first)
+    claim = await shelf.take_one()
+    await shelf.settle(give_up(claim))
+    await shelf.store.redrive(Selection(), 10)
+
+    again = await shelf.take_one()
+
+    assert (claim.trace, claim.redriven) == (accepted, first)
+    assert (again.trace, again.redriven) == (accepted, None)
 
 
 async def test_attempts_of_generations_stand_side_by_side(shelf: Shelf) -> None:

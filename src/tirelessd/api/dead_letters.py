@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from tirelessd.api.answers import json_answer
 from tirelessd.api.auth import Caller
 from tirelessd.api.body import read_json
+from tirelessd.api.headers import trace_context
 from tirelessd.api.items import find_item
 from tirelessd.api.malformed import UNREADABLE, malformed
 from tirelessd.api.query import (
@@ -66,7 +67,8 @@ async def redrive(services: Services, request: web.Request, caller: Caller) -> w
     refuse_query(request)
     selection, is_dry = selected(await read_json(services, request, RedriveRequest))
     await check_selection(services, selection, caller)
-    changed = await services.desk.redrive(selection, dry_run=is_dry)
+    trace = trace_context(request.headers)
+    changed = await services.desk.redrive(selection, dry_run=is_dry, trace=trace)
     return json_answer(changed_count(changed))
 
 

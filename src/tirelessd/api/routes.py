@@ -266,6 +266,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         summary="Put dead letters back",
         description="At most 1000 a call; repeat while `remaining` is not 0. Attempts and deadline "
         "start anew; key, priority and history stay.",
+        headers=_TRACE_HEADERS,
         body=_REDRIVE_BODY,
         reply=Reply(200, "How many were put back, and how many are left.", shapes.ChangedCount),
         problems=(*_BODY_PROBLEMS, "unsupported_media_type", "store_full"),

@@ -163,7 +163,8 @@ class Claim(msgspec.Struct, frozen=True):
 
     All seconds are as of the claim, by the store's clock: `waited_seconds` since this attempt fell
     due, `elapsed_seconds` since the generation's first due time (what deadlines count from),
-    `age_seconds` since acceptance. `lost_leases` counts within the generation.
+    `age_seconds` since acceptance. `lost_leases` counts within the generation. `trace` is where the
+    item was accepted, `redriven` where it was last put back.
     """
 
     item: Item
@@ -176,6 +177,7 @@ class Claim(msgspec.Struct, frozen=True):
     age_seconds: float = 0.0
     lost_leases: int = 0
     trace: TraceContext | None = None
+    redriven: TraceContext | None = None
 
     @property
     def remaining_seconds(self) -> float:

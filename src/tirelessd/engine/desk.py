@@ -18,6 +18,7 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.item import Body, ItemRecord, Page, Selection, ShownState, State
 from tirelessd.core.queue import QueueConfig
+from tirelessd.core.trace import TraceContext
 from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.pauses import Pauses
 from tirelessd.engine.pool import Pool
@@ -191,9 +192,11 @@ class Desk:
         """Dead letters in the order of their death, oldest first; raises `InvalidRequest`."""
         return self._page(await self._store.list_dead(selection, after, limit))
 
-    async def redrive(self, selection: Selection, *, dry_run: bool) -> Changed:
+    async def redrive(
+        self, selection: Selection, *, dry_run: bool, trace: TraceContext | None = None
+    ) -> Changed:
         """Put dead letters back into their queues, at most `BULK_LIMIT` a call."""
-        changed = await self._store.redrive(selection, BULK_LIMIT, dry_run=dry_run)
+        changed = await self._store.redrive(selection, BULK_LIMIT, dry_run=dry_run, trace=trace)
         if dry_run:
             return changed
         for queue, count in changed.counts.items():

@@ -33,6 +33,7 @@ from tirelessd.core.item import (
     State,
 )
 from tirelessd.core.queue import QueueConfig
+from tirelessd.core.trace import TraceContext
 
 
 class HandOff(Protocol):
@@ -285,10 +286,18 @@ class Store(ABC):
         """Dead letters by (died_at, id), each with its last error; paged as `list_items`."""
 
     @abstractmethod
-    async def redrive(self, selection: Selection, limit: int, *, dry_run: bool = False) -> Changed:
+    async def redrive(
+        self,
+        selection: Selection,
+        limit: int,
+        *,
+        dry_run: bool = False,
+        trace: TraceContext | None = None,
+    ) -> Changed:
         """Put dead letters back, due now: new generation; attempts, losses, deadline renewed.
 
-        Key, priority and history stay. With `dry_run` the count only.
+        Key, priority, history and the context of acceptance stay; `trace` is claimed with them, as
+        `Claim.redriven`, until the next redrive. With `dry_run` the count only.
         """
 
     @abstractmethod

@@ -139,6 +139,26 @@ async def test_a_first_attempt_beyond_the_horizon_is_linked(told: Told, tracer: 
     assert link_ids(process) == [(CALLER.trace_id, CALLER.span_id)]
 
 
+async def test_a_redriven_item_is_linked_to_both_its_beginnings(edge: Edge, told: Told) -> None:
+    """To where it was handed in, and to where an operator put it back."""
+    operator = TraceContext(f"00-{'a' * 32}-{'b' * 16}-01")
+    edge.house.handlers["work"].script(b"x", AttemptError(Reason.HTTP_4XX, "no", status=404))
+    await edge.submit()
+    await edge.house.recorder.wait_for(ItemDied)
+
+    await edge.client.post(
+        "/v1/dead-letters/redrive",
+        json={"all": True},
+        headers={"traceparent": operator.traceparent},
+    )
+    await edge.house.recorder.wait_for(ItemSucceeded)
+
+    _, again = told.named("process work")
+    assert parent_ids(again) is None
+    created = ids(told.one("send work"))
+    assert link_ids(again) == [created, (operator.trace_id, operator.span_id)]
+
+
 async def test_a_batch_is_sent_in_one_span_a_commit(edge: Edge, told: Told) -> None:
     """A span a line would be ten thousand of them."""
     await edge.send_lines(*[b'{"payload": 1}'] * 3)

@@ -19,7 +19,6 @@ from tirelessd.core.queue import Relation
 from tirelessd.core.trace import TraceContext
 from tirelessd.observe.tracing.attempts import AttemptSpan, Within
 from tirelessd.observe.tracing.contexts import (
-    NOWHERE,
     parent_of,
     span_context_of,
     trace_context_of,
@@ -99,12 +98,10 @@ class SpanTracer:
         return AttemptSpan(self._tracer, span, claim)
 
     def _place(self, claim: Claim) -> tuple[Context, list[Link]]:
-        created = claim.trace
-        if created is None:
-            return NOWHERE, []
-        if self._is_child(claim):
-            return parent_of(created), []
-        return NOWHERE, [Link(span_context_of(created))]
+        is_child = self._is_child(claim)
+        others = (None if is_child else claim.trace, claim.redriven)
+        links = [Link(span_context_of(other)) for other in others if other is not None]
+        return parent_of(claim.trace if is_child else None), links
 
     def _is_child(self, claim: Claim) -> bool:
         relation = self._relations.get(claim.item.queue, "hybrid")

@@ -61,6 +61,10 @@ FROM jsonb_each(:leases) AS lease
 WHERE items.row = lease.value ->> 0 AND items.state = 'queued'
 """
 
+_REDRIVEN: Final = """
+SELECT redrives.row, redrives.traceparent FROM json_each(:rows) AS wanted
+CROSS JOIN redrives ON redrives.row = wanted.value
+"""
 FIND_ORPHANED: Final = f"""
 SELECT {_COLUMNS}
 FROM items INDEXED BY items_leased {_PAYLOADS}
@@ -169,9 +173,24 @@ def _lease(
     tokens = tx.draw_tokens(len(found))
     rows = (row for row, *_ in found)
     tx.run(statement, leases=as_json(zip(rows, tokens, strict=True)))
-    return [
+    claims = [
         _as_claim(columns, token, tx.now, attempts)
         for columns, token in zip(found, tokens, strict=True)
+    ]
+    return _with_redrives(tx, claims)
+
+
+def _with_redrives(tx: Transaction, claims: list[Claim]) -> list[Claim]:
+    """The claims, those of items that were put back with the trace that it was done in."""
+    rows = [claim.lease.row for claim in claims if claim.generation > 1]
+    if not rows:
+        return claims
+    found = dict(tx.run(_REDRIVEN, rows=as_json(rows)))
+    return [
+        msgspec.structs.replace(claim, redriven=TraceContext(found[claim.lease.row]))
+        if claim.lease.row in found
+        else claim
+        for claim in claims
     ]
 
 

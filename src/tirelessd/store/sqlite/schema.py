@@ -105,4 +105,9 @@ ALTER TABLE commits ADD COLUMN left_at REAL NOT NULL DEFAULT 0;
 ALTER TABLE commits ADD COLUMN booted_at REAL NOT NULL DEFAULT 0;
 """
 
-MIGRATIONS: Final = (_FIRST, _LAST_ROW, _TIME)
+# Where in a trace an item was put back from; a table of its own, for hardly any item has that.
+_REDRIVES: Final = """
+CREATE TABLE redrives (row INTEGER PRIMARY KEY, traceparent TEXT NOT NULL);
+"""
+
+MIGRATIONS: Final = (_FIRST, _LAST_ROW, _TIME, _REDRIVES)

@@ -27,6 +27,7 @@ from tirelessd.core.item import (
     State,
 )
 from tirelessd.core.queue import QueueConfig
+from tirelessd.core.trace import TraceContext
 from tirelessd.store.base import (
     Cancelled,
     Changed,
@@ -229,15 +230,23 @@ class SqliteStore(Store):
         start = reads.cursor(after, reads.ListedDead)
         return await self._read("list", reads.list_dead, self._time.now(), selection, start, limit)
 
-    async def redrive(self, selection: Selection, limit: int, *, dry_run: bool = False) -> Changed:
+    async def redrive(
+        self,
+        selection: Selection,
+        limit: int,
+        *,
+        dry_run: bool = False,
+        trace: TraceContext | None = None,
+    ) -> Changed:
         """Put dead letters back in the order they died; `remaining` is of just before."""
-        return await self._change_dead(Redrive, selection, limit, dry_run=dry_run)
+        change = Redrive(selection, limit, trace)
+        return await self._change_dead(change, dry_run=dry_run)
 
     async def delete_dead(
         self, selection: Selection, limit: int, *, dry_run: bool = False
     ) -> Changed:
         """Delete dead letters in the order they died; `remaining` is of just before."""
-        return await self._change_dead(DeleteDead, selection, limit, dry_run=dry_run)
+        return await self._change_dead(DeleteDead(selection, limit), dry_run=dry_run)
 
     async def cancel(self, item_id: str) -> Cancelled:
         """End a queued item."""
@@ -288,14 +297,12 @@ class SqliteStore(Store):
             raise StoreUnavailable("the store is closed")
         return self._writer.submit(operation)
 
-    async def _change_dead(
-        self, kind: type[ChangeDead], selection: Selection, limit: int, *, dry_run: bool
-    ) -> Changed:
+    async def _change_dead(self, change: ChangeDead, *, dry_run: bool) -> Changed:
         # Counted before: a count that failed afterwards would deny a change that has happened.
-        found = await self._read("list", reads.count_dead, selection, limit)
+        found = await self._read("list", reads.count_dead, change.selection, change.limit)
         if dry_run:
             return found
-        counts = await self._write(kind(selection, limit))
+        counts = await self._write(change)
         matching = found.count + found.remaining
         return Changed(counts, max(matching - sum(counts.values()), 0))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tirelessd.core.item import Selection, State
+from tirelessd.core.trace import TraceContext
 from tirelessd.store.base import Cancelled, Expired
 from tirelessd.store.commit import Operation
 from tirelessd.store.sqlite.transaction import Transaction, as_json
@@ -46,10 +47,13 @@ UPDATE items SET state = 'queued', generation = generation + 1, attempts = 0, lo
     finished_at = NULL, dead_reason = NULL
 WHERE row IN (SELECT value FROM json_each(:rows)) AND state = 'dead'
 """
+_KEEP_TRACE: Final = """
+INSERT INTO redrives (row, traceparent) SELECT value, :traceparent FROM json_each(:rows)
+"""
 _DELETE: Final = """
 DELETE FROM {table} WHERE row IN (SELECT value FROM json_each(:rows))
 """
-_TABLES: Final = ("items", "payloads", "results", "failures")
+_TABLES: Final = ("items", "payloads", "results", "failures", "redrives")
 _DELETE_KEYS: Final = """
 DELETE FROM idempotency_keys WHERE (queue, key) IN (
     SELECT queue, key FROM idempotency_keys INDEXED BY idempotency_keys_expiry
@@ -99,9 +103,13 @@ class ChangeDead(Operation[Mapping[str, int]]):
 
 
 class Redrive(ChangeDead):
-    """Dead letters to be put back."""
+    """Dead letters to be put back; `trace` is where that was asked for."""
 
     verb = "redrive"
+
+    def __init__(self, selection: Selection, limit: int, trace: TraceContext | None) -> None:
+        super().__init__(selection, limit)
+        self.trace = trace
 
 
 class DeleteDead(ChangeDead):
@@ -147,8 +155,12 @@ def expire(tx: Transaction, operations: Sequence[Expire]) -> None:
 def redrive(tx: Transaction, operations: Sequence[Redrive]) -> None:
     """Put dead letters back, in the order they died."""
     for operation in operations:
-        rows, operation.outcome = _find_dead(tx, operation)
-        tx.run(_REDRIVE, rows=as_json(rows))
+        found, operation.outcome = _find_dead(tx, operation)
+        rows = as_json(found)
+        tx.run(_REDRIVE, rows=rows)
+        tx.run(_DELETE.format(table="redrives"), rows=rows)
+        if operation.trace is not None:
+            tx.run(_KEEP_TRACE, rows=rows, traceparent=operation.trace.traceparent)
 
 
 def delete_dead(tx: Transaction, operations: Sequence[DeleteDead]) -> None:
