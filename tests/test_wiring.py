@@ -32,7 +32,28 @@ def test_every_http_knob_reaches_the_handler() -> None:
     assert HttpHandlerSettings.model_fields.keys() - knobs.keys() == {
         "type",
         "attempt_timeout_seconds",
+        # One of the headers that are passed on, as `test_allowed_baggage_is_passed_on` shows.
+        "forward_baggage",
     }
+
+
+def test_allowed_baggage_is_passed_on() -> None:
+    """Its keys are intake's business, for the handler it is a header like others."""
+    handler: dict[str, Any] = {
+        "type": "http",
+        "url": "http://models/predict",
+        "forward_headers": ["x-tenant"],
+        "forward_baggage": ["tenant"],
+    }
+
+    settings = parse({**SMALL, "queues": {"q": {"handler": handler}}})
+
+    (queue,) = settings.queue_configs
+    assert (queue.forward_headers, queue.baggage_keys) == (("x-tenant", "baggage"), ("tenant",))
+    assert http_config(HttpHandlerSettings(**handler), slots=5).forward_headers == (
+        "x-tenant",
+        "baggage",
+    )
 
 
 def test_every_limit_reaches_the_api() -> None:

@@ -368,7 +368,7 @@ def http_config(handler: HttpHandlerSettings, slots: int) -> HttpConfig:
     return HttpConfig(
         url=handler.url,
         headers={name: value.get_secret_value() for name, value in handler.headers.items()},
-        forward_headers=handler.forward_headers,
+        forward_headers=handler.passed_headers,
         connect_timeout_seconds=handler.connect_timeout_seconds,
         read_timeout_seconds=handler.read_timeout_seconds,
         response_bytes=handler.response_bytes,

@@ -19,6 +19,7 @@ from tirelessd.core.events import (
     ItemSucceeded,
 )
 from tirelessd.core.item import Context, Item
+from tirelessd.core.queue import QueueConfig
 
 ITEMS = "/v1/queues/work/items"
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -140,6 +141,36 @@ async def test_trace_context_and_allowed_headers_reach_the_handler(edge: Edge) -
 
     assert (seen.context.traceparent, seen.context.tracestate) == (TRACEPARENT, "a=1,b=2")
     assert dict(seen.item.headers) == {"x-tenant": "shop"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (["tenant=a"], "tenant=a"),
+        (["user=u, tenant = a;scope=x ,tenant=b", "region=eu"], "tenant = a;scope=x,tenant=b"),
+        (["user=u"], None),
+        (["tenant"], None),
+        (["tenant=" + "x" * 4_096] * 2, None),
+        (["tenant=\udcff"], None),
+        ([], None),
+    ],
+)
+async def test_baggage_is_forwarded_by_its_keys(
+    make_edge: MakeEdge, sent: list[str], kept: str | None
+) -> None:
+    """What nobody allowed stays here, and what is no baggage is no error."""
+    names = ("baggage",)
+    edge = await make_edge(QueueConfig("work", forward_headers=names, baggage_keys=("tenant",)))
+    seen = Seen()
+    edge.house.handlers["work"].script(b"x", seen)
+    wire = await edge.connect()
+
+    answer = await wire.send(post(b"x", *(f"baggage: {one}" for one in sent))).answer()
+    await edge.house.recorder.wait_for(ItemSucceeded)
+
+    assert answer.status == 202
+    assert seen.item.headers.get("baggage") == kept
+    wire.close()
 
 
 async def test_repeated_header_is_forwarded_as_one(edge: Edge) -> None:

@@ -288,7 +288,7 @@ def test_handler_knows_only_its_own_settings() -> None:
     assert lines == [
         (
             "queues.q.handler.url: unknown setting;"
-            " known here: type, attempt_timeout_seconds, forward_headers"
+            " known here: type, attempt_timeout_seconds, forward_headers, forward_baggage"
         )
     ]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tirelessd.settings import SettingsError, parse
 
@@ -63,3 +65,25 @@ def test_a_collector_s_key_is_not_shown() -> None:
     settings = parse({**SMALL, "tracing": {"headers": {"authorization": "Bearer canary"}}})
 
     assert "canary" not in str(settings.shown)
+
+
+def test_the_page_about_traces_shows_settings_that_hold() -> None:
+    """Whoever copies them has a daemon that traces."""
+    page = Path(__file__).parents[2].joinpath("docs/tracing.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    settings = parse(yaml.safe_load(example))
+
+    assert settings.tracing.enabled
+    assert settings.queue_configs[0].baggage_keys == ("tenant",)
+
+
+def test_baggage_is_forwarded_in_one_way_only() -> None:
+    """As a whole or by its keys: both at once would be a wish and its opposite."""
+    handler = {"type": "echo", "forward_headers": ["baggage"], "forward_baggage": ["tenant"]}
+
+    with pytest.raises(SettingsError) as caught:
+        parse({**SMALL, "queues": {"q": {"handler": handler}}})
+
+    (problem,) = caught.value.problems
+    assert problem.setting == "queues.q.handler.forward_baggage"

@@ -78,7 +78,7 @@ def read_envelope_headers(headers: Headers, config: QueueConfig) -> Mapping[str,
     # Ignored in silence they would be wishes that nobody hears.
     for name in sent_options(headers):
         raise InvalidRequest(name, "is an option of one item; in a batch it stands in the lines")
-    return forwarded(headers, config.forward_headers)
+    return forwarded(headers, config)
 
 
 class LineSplitter:

@@ -9,6 +9,7 @@ from aiohttp import hdrs
 from multidict import CIMultiDictProxy
 
 from tirelessd.core.errors import InvalidRequest
+from tirelessd.core.queue import QueueConfig
 from tirelessd.core.trace import TraceContext
 
 Headers = CIMultiDictProxy[str]
@@ -18,6 +19,9 @@ CONTENT_TYPE_MAX_CHARACTERS: Final = 255
 # As long as aiohttp lets one field be; repeated ones could add up to a hundred times that.
 FORWARDED_MAX_CHARACTERS: Final = 8_190
 TRACESTATE_MAX_CHARACTERS: Final = 512
+BAGGAGE: Final = "baggage"
+# As much as the standard wants to be passed on.
+BAGGAGE_MAX_CHARACTERS: Final = 8_192
 
 # W3C Trace Context, 2.2: version 00 has exactly these four fields, later ones may have more; ff is
 # no version, and ids of zeros alone are invalid.
@@ -63,13 +67,29 @@ def trace_context(headers: Headers) -> TraceContext | None:
     return TraceContext(parents[0], state if is_kept else None)
 
 
-def forwarded(headers: Headers, names: tuple[str, ...]) -> dict[str, str]:
-    """The caller's fields of these names, in lower case; repeated ones joined as HTTP allows.
+def allowed_baggage(headers: Headers, keys: tuple[str, ...]) -> dict[str, str]:
+    """The members of the caller's W3C baggage that have these keys, as a header; none is no error.
 
-    Raises `InvalidRequest` for a value that could not be sent on.
+    Each with its properties, in their order. What is no baggage is ignored, as is too much of it.
+    """
+    text = ",".join(headers.getall(BAGGAGE, ()))
+    if not 0 < len(text) <= BAGGAGE_MAX_CHARACTERS or not is_printable_ascii(text):
+        return {}
+    members = [member.strip() for member in text.split(",")]
+    kept = [one for one in members if "=" in one and one.partition("=")[0].strip() in keys]
+    return {BAGGAGE: ",".join(kept)} if kept else {}
+
+
+def forwarded(headers: Headers, config: QueueConfig) -> dict[str, str]:
+    """The caller's fields that the queue forwards; repeated ones joined as HTTP allows.
+
+    Names are in lower case. Raises `InvalidRequest` for a value that could not be sent on.
     """
     found: dict[str, str] = {}
-    for name in names:
+    for name in config.forward_headers:
+        if name == BAGGAGE and config.baggage_keys:
+            found |= allowed_baggage(headers, config.baggage_keys)
+            continue
         if values := headers.getall(name, ()):
             value = ", ".join(values)
             if len(value) > FORWARDED_MAX_CHARACTERS or not is_printable_ascii(value):

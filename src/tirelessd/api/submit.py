@@ -26,7 +26,7 @@ async def submit_item(services: Services, request: web.Request, caller: Caller) 
     # What a refusal can be made of is looked at now: nobody uploads a megabyte to learn of a typo.
     options = header_options(headers, services.clock.wall())
     named_type = content_type(headers)
-    passed_on = forwarded(headers, config.forward_headers) if config.forward_headers else {}
+    passed_on = forwarded(headers, config) if config.forward_headers else {}
     payload = await read_body(services, request, services.limits.body_bytes)
     answer = await services.intake.accept(
         queue, Submission(payload, named_type, passed_on, options, request.get(TRACE))

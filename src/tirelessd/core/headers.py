@@ -62,6 +62,13 @@ def forwarded_header_name(name: str) -> str:
     return lower
 
 
+def baggage_key(key: str) -> str:
+    """The key of a member of W3C baggage; raises `ValueError` for what can be none."""
+    if not _NAME.fullmatch(key):
+        raise ValueError("must be the key of a baggage member")
+    return key
+
+
 def fits_a_line(value: str) -> bool:
     """Whether a value holds neither control characters, tab aside, nor what UTF-8 cannot say.
 

@@ -48,7 +48,8 @@ class QueueConfig(msgspec.Struct, frozen=True):
     """A named lane. `slots` is how many attempts run at once in this process.
 
     `capacity_items` bounds the unfinished items, 0 means unlimited. `handler_type` is a word for
-    people; the handler itself is built by the daemon.
+    people; the handler itself is built by the daemon. Of a forwarded `baggage` header only the
+    members named by `baggage_keys` are kept, all of them when none is named.
     """
 
     name: str
@@ -61,4 +62,5 @@ class QueueConfig(msgspec.Struct, frozen=True):
     idempotency_seconds: float = 86_400.0
     retention: Retention = Retention()
     forward_headers: tuple[str, ...] = ()
+    baggage_keys: tuple[str, ...] = ()
     trace_relation: Relation = "hybrid"

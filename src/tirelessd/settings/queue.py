@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator
 
-from tirelessd.core.headers import forwarded_header_name, free_header_name
+from tirelessd.core.headers import baggage_key, forwarded_header_name, free_header_name
 from tirelessd.core.queue import QueueConfig, Retention, RetryPolicy
 from tirelessd.settings.kinds import (
     HttpUrl,
@@ -42,6 +42,18 @@ class HandlerSettings(SettingsModel):
     ] = ()
     """Names of request headers that are stored with an item and given to its handler. None by
     default: what a caller sends reaches an upstream only where somebody allowed it."""
+
+    forward_baggage: Annotated[
+        tuple[Annotated[str, AfterValidator(baggage_key)], ...],
+        Field(strict=False, max_length=FORWARDED_MAX),
+    ] = ()
+    """Keys of members of the W3C `baggage` header that are stored with an item and given to its
+    handler. None by default: baggage crosses many services, and may hold what is not for all."""
+
+    @property
+    def passed_headers(self) -> tuple[str, ...]:
+        """The names of all headers that are passed on."""
+        return (*self.forward_headers, "baggage") if self.forward_baggage else self.forward_headers
 
 
 class HttpHandlerSettings(HandlerSettings):
@@ -232,13 +244,17 @@ class QueueSettings(SettingsModel):
             capacity_items=self.capacity_items,
             idempotency_seconds=self.idempotency_seconds,
             retention=Retention(**dict(self.retention)),
-            forward_headers=self.handler.forward_headers,
+            forward_headers=self.handler.passed_headers,
+            baggage_keys=self.handler.forward_baggage,
             trace_relation=self.trace_relation,
         )
 
     def contradictions(self, path: str) -> Iterator[Problem]:
         """What is wrong only in combination; `path` is where the queue stands."""
         yield from _retry_contradictions(self.retry, f"{path}.retry")
+        if self.handler.forward_baggage and "baggage" in self.handler.forward_headers:
+            message = "must not come with baggage in forward_headers, which forwards all of it"
+            yield Problem(f"{path}.handler.forward_baggage", message)
         if self.slo is not None and self.slo.wait_seconds > self.slo.end_to_end_seconds:
             message = "must not be less than wait_seconds: an item waits before it ends"
             yield Problem(f"{path}.slo.end_to_end_seconds", message)
