@@ -138,12 +138,15 @@ async def test_handler_that_ignores_cancellation_keeps_only_its_slot(
     await house.recorder.wait_for(HandlerStuck)
 
     assert len(house.recorder.of(AttemptFinished)) == 1
-    assert house.engine.status().pools["work"].stuck == 1
+    shown = house.engine.status().pools["work"]
+    assert shown.stuck == 1
+    assert shown.longest_running_seconds > queue.attempt_timeout_seconds
 
     let_go.set()
     (done,) = await house.recorder.wait_for(ItemSucceeded)
     assert done.attempts == 2
-    assert house.engine.status().pools["work"].stuck == 0
+    shown = house.engine.status().pools["work"]
+    assert shown.stuck == 0
 
 
 async def test_cancelled_error_of_the_handler_is_its_failure(house: House) -> None:

@@ -377,7 +377,9 @@ class Pool:
     def reading(self) -> PoolReading:
         """The pool as it stands."""
         now = self._clock.monotonic()
-        running = [attempt.running_seconds(now) for attempt in self._attempts.values()]
+        # A handler that outlasts its settlement runs on: of all, it must not drop out of sight.
+        at_work = (*self._attempts.values(), *self._left_behind)
+        running = [attempt.running_seconds(now) for attempt in at_work]
         return PoolReading(
             slots=self.config.slots,
             # Not what is set aside for a claim under way: that would show an idle pool as busy.
