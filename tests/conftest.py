@@ -1,8 +1,9 @@
-"""What every test stands on: hypothesis's profile, and houses to run engines in."""
+"""What every test stands on: signals, hypothesis's profile, and houses to run engines in."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from hypothesis import settings
 
 from tests.engine.script import FAST_RETRY, House
 from tirelessd.core.queue import QueueConfig
+
+# A shell without job control starts its background commands with SIGINT ignored, and their
+# children inherit that: a daemon started by a test would never notice Ctrl-C. Only what is ignored
+# is inherited, so a handler here gives every child the default.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Examples are drawn anew each run and printed on failure; `derandomize` would hide what they find.
 settings.register_profile("default", deadline=None, print_blob=True)
