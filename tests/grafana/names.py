@@ -95,6 +95,7 @@ def groups_in(text: str) -> Sequence[Mapping[str, Any]]:
     return groups
 
 
+@cache
 def known_names() -> Mapping[str, Known]:
     """All of them."""
     foreign = {name: Known(name, "foreign", is_foreign=True) for name in FOREIGN}
