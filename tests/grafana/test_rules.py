@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from grafana.source.rules import ALERTS, rendered
+from grafana.source.rules.__main__ import main
 from grafana.source.rules.render import Choices
 
 ALERT_NAMES = {alert.name for alert in ALERTS}
@@ -155,3 +156,38 @@ def test_windows_have_thresholds_of_their_own() -> None:
     named = [f"{alert.name}.{each.name}" for alert in ALERTS for each in alert.thresholds]
 
     assert len(named) == len(set(named))
+
+
+def test_rules_are_made_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """For an installation without a chart: its numbers, switches and addresses."""
+    status = main(
+        [
+            "--set=QueueStale.seconds=600",
+            "--set=QueueStale.for=10m",
+            "--disable=Absent",
+            "--disable=VersionSkew",
+            "--job=queue",
+            "--runbooks=https://wiki.example/runbooks/",
+            "--dashboards=https://grafana.example/d",
+        ]
+    )
+    printed = capsys.readouterr().out
+
+    chosen = Choices(
+        texts={"QueueStale.seconds": "600", "QueueStale.for": "10m"},
+        disabled={"Absent", "VersionSkew"},
+        job="queue",
+        runbooks="https://wiki.example/runbooks",
+        dashboards="https://grafana.example/d",
+    )
+    assert status == 0
+    assert printed == rendered(chosen)
+
+
+def test_command_line_says_what_no_alert_has(capsys: pytest.CaptureFixture[str]) -> None:
+    """A misspelt name prints no rules."""
+    status = main(["--set=QueueStale.minutes=5"])
+
+    told = capsys.readouterr()
+    assert (status, told.out) == (2, "")
+    assert told.err == "no alert has these: QueueStale.minutes\n"
