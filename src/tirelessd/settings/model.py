@@ -91,7 +91,7 @@ class TracingSettings(SettingsModel):
 
     enabled: bool = False
     """Whether to trace; needs the extra, `tirelessd[tracing]`. Off by default: a trace needs a
-    collector to go to, and spans cost a tenth of a millisecond an item."""
+    collector to go to, and five spans cost more than all else that is done about an item."""
 
     endpoint: HttpUrl = "http://127.0.0.1:4318/v1/traces"
     """Where spans are POSTed to, as OTLP over HTTP: the whole URL. By default a collector on the

@@ -179,6 +179,29 @@ async def test_a_caller_that_has_decided_is_followed(edge: Edge, told: Told) -> 
     assert {ids(span)[0] for span in told.exporter.get_finished_spans()} == {CALLER.trace_id}
 
 
+@pytest.mark.parametrize("tracer", [0.0], indirect=True)
+async def test_a_decision_against_a_trace_goes_along(edge: Edge, told: Told) -> None:
+    """Nothing is exported, and the handler is told so, to tell it to others."""
+    seen = []
+
+    async def look(item: Item, context: Context) -> Complete:
+        with context.trace.call("http://nowhere/") as call:
+            seen.append((context.traceparent, call.context))
+        return Complete()
+
+    edge.house.handlers["work"].script(b"x", look)
+
+    await edge.submit(traceparent=CALLER.traceparent.removesuffix("1") + "0")
+    (done,) = await edge.house.recorder.wait_for(ItemSucceeded)
+
+    ((traceparent, called),) = seen
+    assert done.trace is not None
+    assert done.trace == called
+    assert not done.trace.is_recorded
+    assert traceparent == f"00-{CALLER.trace_id}-{done.trace.span_id}-00"
+    assert not told.names
+
+
 async def test_events_point_to_their_spans(edge: Edge, told: Told) -> None:
     """So that metrics and lines can."""
     edge.house.handlers["work"].script(b"x", AttemptError(Reason.HTTP_4XX, "no", status=404))

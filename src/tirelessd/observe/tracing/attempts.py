@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from contextvars import Context as Variables
 from contextvars import copy_context
 from types import TracebackType
@@ -13,7 +14,7 @@ from opentelemetry.trace import Span, SpanKind, Tracer, set_span_in_context
 
 from tirelessd.core.item import Claim
 from tirelessd.core.outcome import Failure, Outcome, Reason
-from tirelessd.core.trace import HERE
+from tirelessd.core.trace import HERE, UNTRACED, CallTrace, Untraced
 from tirelessd.observe.tracing.contexts import NOWHERE, trace_context_of
 from tirelessd.observe.tracing.names import ERROR_TYPE, fail, messaging, name_of_error
 
@@ -64,7 +65,10 @@ class CallSpan(Within):
 
 
 class AttemptSpan:
-    """One attempt, from its claim to the answer to its settlement."""
+    """One attempt, from its claim to the answer to its settlement.
+
+    One that is not sampled has no spans in it: they would cost as much and say nothing.
+    """
 
     def __init__(self, tracer: Tracer, span: Span, claim: Claim) -> None:
         self._tracer = tracer
@@ -83,8 +87,10 @@ class AttemptSpan:
         HERE.set(self.context)
         attach(self._inside)
 
-    def call(self, url: str) -> CallSpan:
+    def call(self, url: str) -> CallTrace:
         """The HTTP request that the attempt consists of."""
+        if not self._span.is_recording():
+            return Untraced(self.context)
         target = urlsplit(url)
         attributes: dict[str, str | int] = {
             "http.request.method": METHOD,
@@ -97,8 +103,10 @@ class AttemptSpan:
         span = self._tracer.start_span(METHOD, self._inside, SpanKind.CLIENT, attributes)
         return CallSpan(span)
 
-    def settling(self) -> Within:
+    def settling(self) -> AbstractContextManager[object]:
         """The write of the decision, however often it is repeated."""
+        if not self._span.is_recording():
+            return UNTRACED
         item = self._claim.item
         attributes = messaging("settle", item.queue, item.id)
         name = f"settle {item.queue}"

@@ -16,7 +16,7 @@ from opentelemetry.trace import Tracer as OtelTracer
 
 from tirelessd.core.item import Claim
 from tirelessd.core.queue import Relation
-from tirelessd.core.trace import TraceContext
+from tirelessd.core.trace import SendTrace, TraceContext, Untraced
 from tirelessd.observe.tracing.attempts import AttemptSpan, Within
 from tirelessd.observe.tracing.contexts import (
     parent_of,
@@ -73,8 +73,11 @@ class SpanTracer:
         parent = parent_of(caller)
         return RequestSpan(self._tracer.start_span(name, parent, SpanKind.SERVER, attributes))
 
-    def send(self, queue: str, parent: TraceContext | None, items: int) -> SendSpan:
+    def send(self, queue: str, parent: TraceContext | None, items: int) -> SendTrace:
         """A PRODUCER span; its context is what the items are stored with."""
+        # Within a request that is not sampled this would not be either.
+        if parent is not None and not parent.is_recorded:
+            return Untraced(parent)
         attributes = messaging("send", queue)
         if items > 1:
             attributes["messaging.batch.message_count"] = items
