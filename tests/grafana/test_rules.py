@@ -57,6 +57,15 @@ def test_prometheus_takes_the_rules(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
+def test_recorded_series_come_to_what_they_say() -> None:
+    """Totals over shared and own stores, seconds of work, shares of items and of slots."""
+    cases = Path(__file__).with_name("recorded.yaml")
+
+    tried = promtool("test", "rules", str(cases))
+
+    assert tried.returncode == 0, tried.stdout + tried.stderr
+
+
 def test_there_are_34_alerts() -> None:
     """One of them, for the error budget, in four windows."""
     assert (len(ALERT_NAMES), len(ALERTS)) == (34, 37)
