@@ -136,6 +136,12 @@ async def test_identities_hold_at_rest(office: Office) -> None:
     dead, purged = books.total("items_dead_total"), books.total("dead_items_purged_total")
     assert books.total("items_completed_total", outcome="dead") == dead
     assert dead - redriven - purged == at_rest["dead"]
+    ends = succeeded + dead
+    assert books.total("slo_events_total", slo="success") == ends
+    assert books.total("slo_good_events_total", slo="success") == succeeded
+    assert books.total("slo_events_total", slo="end_to_end") == ends
+    # One item more than has ended was attempted: it waits to be retried.
+    assert books.total("slo_events_total", slo="wait") == ends + at_rest["retrying"]
 
 
 async def test_every_attempt_is_accounted_for(office: Office) -> None:

@@ -111,6 +111,7 @@ class Daemon:
             backend="sqlite",
             about=About(__version__, self._settings.fingerprint),
             clock=clock,
+            buckets=self._settings.metrics.buckets.buckets(),
         )
 
     def _make_engine(self, clock: Clock) -> Engine:
@@ -233,6 +234,8 @@ class Daemon:
             await self._ops.start()
             await self._open_store()
             await self._engine.start()
+            # Before any loop of the engine has had its first step: whatever they count is foreseen.
+            self._read_gauges()
             await self._api.start()
         except BaseException:
             # The engine may have claimed already: those items are handed back, not abandoned.

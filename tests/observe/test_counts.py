@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.observe.events import ManualClock, make_metrics, value
+from tirelessd.core.buckets import Buckets
 from tirelessd.core.events import (
     AttemptFinished,
     BackgroundTaskFailed,
@@ -22,7 +23,6 @@ from tirelessd.core.events import (
     StoreOperationFinished,
 )
 from tirelessd.core.outcome import DeadReason, Failure, Outcome, Reason
-from tirelessd.observe.buckets import Buckets
 
 
 def attempt(outcome: Outcome, failure: Failure | None = None, seconds: float = 0.2) -> Event:

@@ -18,10 +18,12 @@ from tirelessd.core.events import (
     ItemDied,
     StoreOperationFinished,
 )
+from tirelessd.core.item import ShownState
 from tirelessd.core.outcome import DeadReason, Outcome
-from tirelessd.core.queue import UNCONFIGURED, QueueConfig
+from tirelessd.core.queue import UNCONFIGURED, QueueConfig, RetryPolicy
 from tirelessd.observe import labels
 from tirelessd.observe.metrics import Metrics
+from tirelessd.store.base import QueueSnapshot, Snapshot
 
 FIXED_SERIES_MAX = 401
 QUEUE_SERIES_MAX = 252
@@ -44,7 +46,7 @@ def test_every_count_starts_at_zero() -> None:
 @pytest.mark.parametrize(("outcome", "reason"), labels.ATTEMPT_PAIRS)
 def test_every_legal_pair_of_outcome_and_reason_is_there(outcome: Outcome, reason: str) -> None:
     """An alert on the increase of any of them works for the very first one."""
-    metrics = make_metrics()
+    metrics = make_metrics(QueueConfig("work", retry=RetryPolicy(retry_on=(302,))))
 
     number = value(metrics, "attempts_total", queue="work", outcome=outcome, reason=reason)
 
@@ -58,12 +60,26 @@ def test_no_other_pair_is_there() -> None:
 
     pairs = {(sample.labels["outcome"], sample.labels["reason"]) for sample in family.samples}
 
-    assert pairs == {(str(outcome), str(reason)) for outcome, reason in labels.ATTEMPT_PAIRS}
+    assert pairs == {(str(outcome), str(reason)) for outcome, reason in labels.ATTEMPT_PAIRS} - {
+        ("retry", "http_3xx")
+    }
+
+
+@pytest.mark.parametrize("wish", [302, "shop.errors.Busy"])
+def test_what_a_queue_wants_retried_is_there(wish: int | str) -> None:
+    """Redirects are given up on, unless the queue's configuration may have them retried."""
+    metrics = make_metrics(QueueConfig("work", retry=RetryPolicy(retry_on=(wish,))))
+
+    where = {"queue": "work", "outcome": "retry", "reason": "http_3xx"}
+    assert value(metrics, "attempts_total", **where) == 0
 
 
 def test_ends_of_unconfigured_items_are_there() -> None:
     """Items of a queue that was taken out of the configuration still expire and are purged."""
     metrics = make_metrics()
+    left = QueueSnapshot({ShownState.RETRYING: 2}, 0.0, {})
+
+    metrics.see_store(Snapshot({}, left, 1, 1, 1), taken_at=1.0, duration_seconds=0.0)
 
     for reason in labels.DEAD_REASONS:
         assert value(metrics, "items_dead_total", queue=UNCONFIGURED, reason=reason) == 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.settings.documents import document, problems, with_queue
-from tirelessd.core.queue import QueueConfig, Retention, RetryPolicy
+from tirelessd.core.queue import QueueConfig, Retention, RetryPolicy, Slo
 from tirelessd.settings import HttpHandlerSettings, parse
 
 
@@ -72,6 +72,7 @@ def test_every_value_reaches_the_layers_below() -> None:
             capacity_items=14,
             idempotency_seconds=15.0,
             retention=retention,
+            slo={"wait_seconds": 1, "end_to_end_seconds": 2, "objective": 0.9},
         )
     )
 
@@ -87,6 +88,7 @@ def test_every_value_reaches_the_layers_below() -> None:
             idempotency_seconds=15.0,
             retention=Retention(1.0, 2.0, 3.0, 4),
             forward_headers=("x-tenant",),
+            slo=Slo(1.0, 2.0, 0.9),
         ),
     )
 

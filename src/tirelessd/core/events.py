@@ -79,7 +79,8 @@ class ClaimFinished(Event, frozen=True):
 class AttemptFinished(Event, frozen=True):
     """An attempt ended and its settlement held; `failure` is None after a success.
 
-    `retry_in_seconds` is set when another attempt follows; `attempts_left` too.
+    `retry_in_seconds` is set when another attempt follows. `waited_seconds` is from when it fell
+    due to its claim; of an attempt whose lease was lost, until that was known.
     """
 
     queue: str
@@ -91,6 +92,7 @@ class AttemptFinished(Event, frozen=True):
     failure: Failure | None = None
     retry_in_seconds: float | None = None
     trace: TraceContext | None = None
+    waited_seconds: float = 0.0
 
 
 class ItemSucceeded(Event, frozen=True):

@@ -44,6 +44,14 @@ class Retention(msgspec.Struct, frozen=True):
     items: int = 1_000_000
 
 
+class Slo(msgspec.Struct, frozen=True):
+    """What the queue's users were promised: times, and the share of items they should hold for."""
+
+    wait_seconds: float = 10.0
+    end_to_end_seconds: float = 300.0
+    objective: float = 0.999
+
+
 class QueueConfig(msgspec.Struct, frozen=True):
     """A named lane. `slots` is how many attempts run at once in this process.
 
@@ -64,3 +72,4 @@ class QueueConfig(msgspec.Struct, frozen=True):
     forward_headers: tuple[str, ...] = ()
     baggage_keys: tuple[str, ...] = ()
     trace_relation: Relation = "hybrid"
+    slo: Slo = Slo()

@@ -194,4 +194,5 @@ def attempt_finished(
         failure,
         retry_in_seconds,
         trace,
+        claim.waited_seconds,
     )

@@ -72,14 +72,18 @@ class StoreGauges:
     """What is set from the store's snapshot; all queues of a reading appear together."""
 
     def __init__(self, families: Families, store: str, queues: Iterable[str]) -> None:
-        self._queues = {
-            queue: StateGauges(families, store, queue) for queue in (*queues, UNCONFIGURED)
-        }
+        self._families, self._label = families, store
+        self._queues = {queue: StateGauges(families, store, queue) for queue in queues}
         self._at = families.state.snapshot_at.labels(store)
         self._duration = families.state.snapshot_duration.labels(store)
         self._size = families.store.size.labels(store)
         self._free = families.store.free.labels(store)
         self._log = families.store.log.labels(store)
+
+    def foresee_unconfigured(self) -> None:
+        """The store holds items of queues that are not configured; may be said again."""
+        if UNCONFIGURED not in self._queues:
+            self._queues[UNCONFIGURED] = StateGauges(self._families, self._label, UNCONFIGURED)
 
     def see(self, reading: StoreReading, taken_at: float, duration_seconds: float) -> None:
         """Set everything to what was read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
+from typing import Final
 
 from tirelessd.core.clock import Clock
 from tirelessd.core.events import (
@@ -21,6 +22,8 @@ from tirelessd.observe.children import ClosedChildren, TellOverflow
 from tirelessd.observe.dispatch import Table
 from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import DaemonFamilies, IntakeFamilies, StoreFamilies
+
+EMBEDDED: Final = "sqlite"
 
 
 class IntakeMetrics:
@@ -65,10 +68,13 @@ class StoreMetrics:
 
     def __init__(self, families: StoreFamilies, backend: str, tell: TellOverflow) -> None:
         self._durations = ClosedChildren(families.duration, labels.STORE_OPERATIONS, tell, backend)
+        kinds = [
+            kind
+            for kind in labels.STORE_ERROR_KINDS
+            if backend != EMBEDDED or kind not in labels.NETWORK_ERROR_KINDS
+        ]
         self._errors = {
-            operation: ClosedChildren(
-                families.errors, labels.STORE_ERROR_KINDS, tell, backend, operation
-            )
+            operation: ClosedChildren(families.errors, kinds, tell, backend, operation)
             for operation in labels.STORE_OPERATIONS
         }
         # No series before there is a defect.

@@ -9,48 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, Info
+from prometheus_client import CollectorRegistry
 
-from tirelessd.observe.buckets import Buckets
-from tirelessd.observe.tallies import CounterFamily, HistogramFamily
+from tirelessd.core.buckets import Buckets
+from tirelessd.observe.registrar import Registrar
+from tirelessd.observe.slo_metrics import SloFamilies
 
 SCHEMA: Final = "1"
-UNITS: Final = ("seconds", "bytes")
-
-
-class Registrar:
-    """Makes families in one registry."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-
-    def counter(self, name: str, text: str, *labels: str) -> CounterFamily:
-        """A count that only grows."""
-        family = CounterFamily(name, text, labels)
-        self._registry.register(family)
-        return family
-
-    def gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        """A value as last read."""
-        return Gauge(name, text, labels, unit=unit_of(name), registry=self._registry)
-
-    def histogram(
-        self, name: str, text: str, bounds: Sequence[float], *labels: str
-    ) -> HistogramFamily:
-        """A distribution, by upper bounds."""
-        family = HistogramFamily(name, text, unit_of(name), labels, bounds)
-        self._registry.register(family)
-        return family
-
-    def info(self, name: str, text: str) -> Info:
-        """Facts as labels of a constant 1."""
-        # A gauge in the text format, which has no such type; the name gets its `_info` there too.
-        return Info(name, text, registry=self._registry)
-
-
-def unit_of(name: str) -> str:
-    """The base unit that the name ends in, "" when it has none."""
-    return next((unit for unit in UNITS if name.endswith(f"_{unit}")), "")
 
 
 class IntakeFamilies:
@@ -228,7 +193,7 @@ class WorkerFamilies:
             "tirelessd_claims_total", "Claims asked of the store, by answer.", "queue", "result"
         )
         self.claim_items = make.histogram(
-            "tirelessd_claim_batch_items", "Items per claim that found any.", buckets.count, "queue"
+            "tirelessd_claim_batch_items", "Items per claim that found any.", buckets.batch, "queue"
         )
         self.leases_expired = make.counter(
             "tirelessd_leases_expired_total", "Expired leases taken over.", "queue"
@@ -351,6 +316,7 @@ class Families:
         self.intake = IntakeFamilies(make, buckets)
         self.state = QueueStateFamilies(make)
         self.attempts = AttemptFamilies(make, buckets)
+        self.slo = SloFamilies(make)
         self.workers = WorkerFamilies(make, buckets)
         self.store = StoreFamilies(make, buckets)
         self.daemon = DaemonFamilies(make, buckets)
@@ -362,6 +328,7 @@ class Families:
             "Intake": self.intake,
             "Queue state": self.state,
             "Attempts and items": self.attempts,
+            "Service levels": self.slo,
             "Workers": self.workers,
             "Store": self.store,
             "Daemon": self.daemon,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from tirelessd.core.clock import Clock
 from tirelessd.core.events import (
@@ -20,25 +20,30 @@ from tirelessd.core.events import (
     LeaseReclaimed,
 )
 from tirelessd.core.outcome import Outcome
-from tirelessd.core.queue import UNCONFIGURED
+from tirelessd.core.queue import UNCONFIGURED, QueueConfig
 from tirelessd.observe import labels
 from tirelessd.observe.children import ClosedChildren, TellOverflow
 from tirelessd.observe.dispatch import Table
 from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import AttemptFamilies, Families
+from tirelessd.observe.slo_metrics import QueueSlo
 
 
 class QueueEvents:
-    """What events of one queue add to."""
+    """What events of one queue add to; nothing was promised of one that is not configured."""
 
-    def __init__(self, families: Families, queue: str, tell: TellOverflow) -> None:
+    def __init__(
+        self, families: Families, queue: str, tell: TellOverflow, config: QueueConfig | None = None
+    ) -> None:
+        self.slo = QueueSlo(families.slo, config) if config is not None else None
+        pairs = labels.legal_pairs(config)
         intake, attempts, workers = families.intake, families.attempts, families.workers
         self.accepted = intake.accepted.labels(queue)
         self.size = intake.size.labels(queue)
         self.attempts = {
             outcome: ClosedChildren(
                 attempts.attempts,
-                [reason for pair, reason in labels.ATTEMPT_PAIRS if pair is outcome],
+                [reason for pair, reason in pairs if pair is outcome],
                 tell,
                 queue,
                 outcome,
@@ -88,12 +93,21 @@ class QueueEnds:
 class QueuesEvents(dict[str, QueueEvents]):
     """The configured queues; what happens to any other counts under one word."""
 
-    def __init__(self, families: Families, queues: Iterable[str], tell: TellOverflow) -> None:
+    def __init__(
+        self, families: Families, queues: Sequence[QueueConfig], tell: TellOverflow
+    ) -> None:
         self._families, self._tell = families, tell
-        # Of these, ends are there from the start. They are attempted only where a former process
-        # left some leased, so the rest is made when that happens.
-        QueueEnds(families.attempts, UNCONFIGURED, tell)
-        super().__init__({queue: QueueEvents(families, queue, tell) for queue in queues})
+        super().__init__(
+            {queue.name: QueueEvents(families, queue.name, tell, queue) for queue in queues}
+        )
+
+    def foresee_unconfigured(self) -> None:
+        """There are items of other queues, whose ends are to be seen from the first one on.
+
+        They are attempted only where a former process left some leased, so the rest is made when
+        that happens.
+        """
+        QueueEnds(self._families.attempts, UNCONFIGURED, self._tell)
 
     def __missing__(self, queue: str) -> QueueEvents:
         if UNCONFIGURED not in self:
@@ -105,10 +119,14 @@ class ItemMetrics:
     """Counts what happens to items."""
 
     def __init__(
-        self, families: Families, queues: Iterable[str], clock: Clock, tell: TellOverflow
+        self, families: Families, queues: Sequence[QueueConfig], clock: Clock, tell: TellOverflow
     ) -> None:
         self._queues = QueuesEvents(families, queues, tell)
         self._exemplar = Exemplars(clock).of
+
+    def foresee_unconfigured(self) -> None:
+        """The store holds items of queues that are not configured; may be said again."""
+        self._queues.foresee_unconfigured()
 
     def table(self) -> Table:
         """Which method sees which event."""
@@ -157,6 +175,8 @@ class ItemMetrics:
         if event.outcome is not Outcome.RELEASED:
             took = event.duration_seconds
             queue.duration[event.outcome].observe(took, self._exemplar(event.trace, took))
+        if queue.slo is not None:
+            queue.slo.attempt_finished(event)
         if (
             event.outcome is Outcome.RETRY
             and failure is not None
@@ -170,6 +190,8 @@ class ItemMetrics:
         age = event.age_seconds
         queue.end_to_end["succeeded"].observe(age, self._exemplar(event.trace, age))
         queue.item_attempts["succeeded"].observe(event.attempts)
+        if queue.slo is not None:
+            queue.slo.item_ended(event, is_success=True)
 
     def _item_died(self, event: ItemDied) -> None:
         queue = self._queues[event.queue]
@@ -178,6 +200,8 @@ class ItemMetrics:
         age = event.age_seconds
         queue.end_to_end["dead"].observe(age, self._exemplar(event.trace, age))
         queue.item_attempts["dead"].observe(event.attempts)
+        if queue.slo is not None:
+            queue.slo.item_ended(event, is_success=False)
 
     def _item_cancelled(self, event: ItemCancelled) -> None:
         self._queues[event.queue].ends.completed["cancelled", event.attempts > 1].inc()

@@ -12,6 +12,7 @@ from tirelessd.core.errors import StoreErrorKind
 from tirelessd.core.events import DrainResult, IntakeResult, LifecycleState, PurgeSource
 from tirelessd.core.item import ShownState
 from tirelessd.core.outcome import DeadReason, Outcome, Reason
+from tirelessd.core.queue import QueueConfig
 
 OVERFLOW: Final = "__overflow__"
 NO_REASON: Final = "none"
@@ -22,6 +23,8 @@ LIFECYCLE_STATES: Final[tuple[str, ...]] = get_args(LifecycleState)
 DRAIN_RESULTS: Final[tuple[str, ...]] = get_args(DrainResult)
 PURGE_SOURCES: Final[tuple[str, ...]] = get_args(PurgeSource)
 STORE_ERROR_KINDS: Final[tuple[str, ...]] = get_args(StoreErrorKind)
+# Behind a network only: a file has no connection to lose, and one writer.
+NETWORK_ERROR_KINDS: Final = ("connection", "serialization")
 DEAD_REASONS: Final = tuple(DeadReason)
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
@@ -67,6 +70,19 @@ def attempt_pairs() -> tuple[tuple[Outcome, str], ...]:
 
 
 ATTEMPT_PAIRS: Final = attempt_pairs()
+
+
+def legal_pairs(queue: QueueConfig | None) -> tuple[tuple[Outcome, str], ...]:
+    """Those that can be under the queue's configuration; all, where it has none any more.
+
+    A redirect is given up on unless somebody wants it retried.
+    """
+    policy = queue.retry.retry_on if queue is not None else ("",)
+    if any(isinstance(each, str) or 300 <= each <= 399 for each in policy):
+        return ATTEMPT_PAIRS
+    return tuple(pair for pair in ATTEMPT_PAIRS if pair != (Outcome.RETRY, Reason.HTTP_3XX))
+
+
 # How long a released attempt ran was decided by the drain, and says nothing about the work.
 TIMED_OUTCOMES: Final = (Outcome.SUCCESS, Outcome.RETRY, Outcome.GIVE_UP)
 

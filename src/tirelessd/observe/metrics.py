@@ -20,6 +20,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from tirelessd.core.buckets import Buckets
 from tirelessd.core.clock import Clock
 from tirelessd.core.errors import StartError
 from tirelessd.core.events import (
@@ -42,7 +43,6 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.queue import QueueConfig
 from tirelessd.observe import labels
-from tirelessd.observe.buckets import Buckets
 from tirelessd.observe.children import QueueGauges, StoreGauges
 from tirelessd.observe.daemon_metrics import DaemonMetrics, IntakeMetrics, StoreMetrics
 from tirelessd.observe.dispatch import Table
@@ -109,10 +109,11 @@ class Metrics:
         self._lifecycle = {
             state: families.daemon.lifecycle.labels(state) for state in labels.LIFECYCLE_STATES
         }
+        self._items = ItemMetrics(families, queues, clock, tell)
         self._daemon = DaemonMetrics(families.daemon, clock, tell)
         self.table: Table = {
             **IntakeMetrics(families.intake, clock, tell).table(),
-            **ItemMetrics(families, names, clock, tell).table(),
+            **self._items.table(),
             **StoreMetrics(families.store, backend, tell).table(),
             **self._daemon.table(),
         }
@@ -144,6 +145,10 @@ class Metrics:
 
     def see_store(self, reading: StoreReading, *, taken_at: float, duration_seconds: float) -> None:
         """Take over a snapshot of the store; `taken_at` in seconds since the epoch."""
+        if any(reading.unconfigured.counts.values()):
+            # Left from another configuration; a store that has none can get none any more.
+            self._store.foresee_unconfigured()
+            self._items.foresee_unconfigured()
         self._store.see(reading, taken_at, duration_seconds)
 
     def see_life(self, state: LifecycleState, *, is_ready: bool, is_store_up: bool) -> None:

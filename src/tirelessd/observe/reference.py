@@ -12,10 +12,10 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
 
+from tirelessd.core.buckets import Buckets
 from tirelessd.core.clock import SystemClock
 from tirelessd.core.queue import UNCONFIGURED, QueueConfig
 from tirelessd.observe import sampling
-from tirelessd.observe.buckets import Buckets
 from tirelessd.observe.families import SCHEMA, Families
 from tirelessd.observe.labels import OVERFLOW
 from tirelessd.observe.lines import CATALOGUE

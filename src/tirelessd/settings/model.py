@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from tirelessd.core.headers import header_name
 from tirelessd.core.queue import QueueConfig
+from tirelessd.settings.buckets import MetricsSettings
 from tirelessd.settings.environment import EnvironmentSource
 from tirelessd.settings.kinds import (
     HttpUrl,
@@ -241,6 +242,8 @@ class Settings(BaseSettings):
 
     tracing: TracingSettings = TracingSettings()
     """Traces, on OpenTelemetry. Contexts that callers send are handed on even without."""
+    metrics: MetricsSettings = MetricsSettings()
+    """What the metrics look like."""
 
     limits: LimitsSettings = LimitsSettings()
     """How much of anything one caller may ask for."""
@@ -298,7 +301,7 @@ class Settings(BaseSettings):
 
     def _contradictions(self) -> Iterator[Problem]:
         for name, queue in self.queues.items():
-            yield from queue.contradictions(f"queues.{name}")
+            yield from queue.contradictions(f"queues.{name}", self.metrics.buckets)
         if (self.api.host, self.api.port) == (self.ops.host, self.ops.port) and self.api.port:
             yield Problem("ops.port", f"must differ from api.port (both are {self.ops.port})")
         largest = max(self.limits.body_bytes, self.limits.batch_bytes)

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PlainValidator
 
 from tirelessd.core.headers import baggage_key, forwarded_header_name, free_header_name
-from tirelessd.core.queue import QueueConfig, Retention, RetryPolicy
+from tirelessd.core.queue import QueueConfig, Retention, RetryPolicy, Slo
+from tirelessd.settings.buckets import BucketsSettings
 from tirelessd.settings.kinds import (
     HttpUrl,
     Seconds,
@@ -180,19 +181,22 @@ class RetentionSettings(SettingsModel):
 
 
 class SloSettings(SettingsModel):
-    """What the queue's users were promised; for the SLO metrics, nothing else acts on it."""
+    """What the queue's users were promised; for the SLO metrics, nothing else acts on it.
+
+    Both times must lie within the bounds of their histograms, `metrics.buckets`.
+    """
 
     wait_seconds: Seconds = 10.0
     """A due item should have a slot within this time. Ten seconds are short for a batch and long
     enough for a full pool to turn over."""
 
     end_to_end_seconds: Seconds = 300.0
-    """An item should have ended within this time of its acceptance. Five minutes have room for a
-    handful of retries."""
+    """An item should have ended within this time of its acceptance, a delay that its caller asked
+    for included. Five minutes have room for a handful of retries."""
 
     objective: Annotated[float, Field(gt=0, lt=1)] = 0.999
-    """The share of items for which both should hold. One in a thousand may miss: less is hard to
-    tell from chance on a queue of ordinary size."""
+    """The share of items for which each should hold, and that should succeed. One in a thousand
+    may miss: less is hard to tell from chance on a queue of ordinary size."""
 
 
 class QueueSettings(SettingsModel):
@@ -223,8 +227,9 @@ class QueueSettings(SettingsModel):
     retention: RetentionSettings = RetentionSettings()
     """How long, and how many, ended items are kept."""
 
-    slo: SloSettings | None = None
-    """What the queue's users were promised, if anything was."""
+    slo: SloSettings = SloSettings()
+    """What the queue's users were promised. A queue without a word on it is held to the defaults,
+    so that its alerts work from the first day."""
 
     trace_relation: Literal["hybrid", "link", "parent"] = "hybrid"
     """How attempts belong to the trace in which their item was handed in. With `hybrid` the first
@@ -247,17 +252,30 @@ class QueueSettings(SettingsModel):
             forward_headers=self.handler.passed_headers,
             baggage_keys=self.handler.forward_baggage,
             trace_relation=self.trace_relation,
+            slo=Slo(**dict(self.slo)),
         )
 
-    def contradictions(self, path: str) -> Iterator[Problem]:
+    def contradictions(self, path: str, buckets: BucketsSettings) -> Iterator[Problem]:
         """What is wrong only in combination; `path` is where the queue stands."""
         yield from _retry_contradictions(self.retry, f"{path}.retry")
         if self.handler.forward_baggage and "baggage" in self.handler.forward_headers:
             message = "must not come with baggage in forward_headers, which forwards all of it"
             yield Problem(f"{path}.handler.forward_baggage", message)
-        if self.slo is not None and self.slo.wait_seconds > self.slo.end_to_end_seconds:
-            message = "must not be less than wait_seconds: an item waits before it ends"
-            yield Problem(f"{path}.slo.end_to_end_seconds", message)
+        yield from _slo_contradictions(self.slo, f"{path}.slo", buckets)
+
+
+def _slo_contradictions(slo: SloSettings, path: str, buckets: BucketsSettings) -> Iterator[Problem]:
+    if slo.wait_seconds > slo.end_to_end_seconds:
+        message = "must not be less than wait_seconds: an item waits before it ends"
+        yield Problem(f"{path}.end_to_end_seconds", message)
+    for name, bounds in (("wait", buckets.wait), ("end_to_end", buckets.end_to_end)):
+        target = getattr(slo, f"{name}_seconds")
+        # Beyond the last bound, and below the first, no quantile tells where the target stands.
+        if not bounds[0] <= target <= bounds[-1]:
+            message = (
+                f"must lie within metrics.buckets.{name}, from {bounds[0]:g} to {bounds[-1]:g}"
+            )
+            yield Problem(f"{path}.{name}_seconds", f"{message} (got {target:g})")
 
 
 def _retry_contradictions(retry: RetrySettings, path: str) -> Iterator[Problem]:

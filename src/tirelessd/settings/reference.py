@@ -115,7 +115,9 @@ def _default(field: FieldInfo) -> str:
     if field.default == ():
         return "empty"
     # YAML, for that is what one would write; a bare value is followed by a document's end.
-    text = yaml.safe_dump(field.default).removesuffix("...\n").strip()
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    text = yaml.safe_dump(value, default_flow_style=True, width=1_000)
+    text = text.removesuffix("...\n").strip()
     return f"`{text.removesuffix('.0')}`"
 
 

@@ -31,6 +31,7 @@ class Buckets(msgspec.Struct, frozen=True):
     )  # fmt: skip
     loop: Sequence[float] = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
     count: Sequence[float] = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20)
+    batch: Sequence[float] = (1, 8, 64)
     size: Sequence[float] = (256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304)
 
     def __post_init__(self) -> None:
