@@ -49,18 +49,24 @@ def test_bounds_that_make_no_sense_are_refused(bounds: list[int], line: str) -> 
     [
         (
             {"wait_seconds": 21_601, "end_to_end_seconds": 30_000},
-            "queues.q.slo.wait_seconds: must lie within metrics.buckets.wait,"
-            " from 0.01 to 21600 (got 21601)",
+            (
+                "queues.q.slo.wait_seconds: must lie within metrics.buckets.wait,"
+                " from 0.01 to 21600 (got 21601)"
+            ),
         ),
         (
             {"wait_seconds": 0.009},
-            "queues.q.slo.wait_seconds: must lie within metrics.buckets.wait,"
-            " from 0.01 to 21600 (got 0.009)",
+            (
+                "queues.q.slo.wait_seconds: must lie within metrics.buckets.wait,"
+                " from 0.01 to 21600 (got 0.009)"
+            ),
         ),
         (
             {"end_to_end_seconds": 259_201},
-            "queues.q.slo.end_to_end_seconds: must lie within metrics.buckets.end_to_end,"
-            " from 0.05 to 259200 (got 259201)",
+            (
+                "queues.q.slo.end_to_end_seconds: must lie within metrics.buckets.end_to_end,"
+                " from 0.05 to 259200 (got 259201)"
+            ),
         ),
     ],
 )
