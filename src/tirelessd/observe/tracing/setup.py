@@ -16,6 +16,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from tirelessd.core.events import Emit
 from tirelessd.core.queue import Relation
 from tirelessd.observe.tracing.export import THREAD_NAME, Outbox
+from tirelessd.observe.tracing.guard import Guarded
 from tirelessd.observe.tracing.tracer import SpanTracer
 
 # For one export, with the one repetition that there is time for; the next one waits behind it.
@@ -61,7 +62,8 @@ class Tracing:
         trace.set_tracer_provider(provider)
         silence()
         otel = provider.get_tracer("tirelessd", config.version)
-        self.tracer = SpanTracer(otel, config.relations, config.horizon_seconds)
+        spans = SpanTracer(otel, config.relations, config.horizon_seconds)
+        self.tracer = Guarded(spans, emit)
 
     async def close(self, seconds: float) -> None:
         """Export what is left, in bounded time."""
