@@ -107,7 +107,6 @@ class Daemon:
     def _make_metrics(self, clock: Clock) -> Metrics:
         return Metrics(
             self._settings.queue_configs,
-            store_label="sqlite",
             backend="sqlite",
             about=About(__version__, self._settings.fingerprint),
             clock=clock,
@@ -249,6 +248,7 @@ class Daemon:
             await self._store.open()
         except StartError as error:
             raise StartError(f"store: {error}") from None
+        self._metrics.name_store(self._store.label)
 
     async def stop(self) -> int:
         """Drain and close everything; 1 when an attempt had to be abandoned, else 0."""

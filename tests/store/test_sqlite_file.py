@@ -276,6 +276,24 @@ def test_file_says_whose_it_is(database: Path) -> None:
     assert (mark, version) == (APPLICATION_ID, len(MIGRATIONS))
 
 
+async def test_label_is_the_files_own(tmp_path: Path) -> None:
+    """Another file has another one; a file that is moved and opened again keeps its own."""
+    labels = []
+    for before, after in (("a", "a"), ("b", "b"), ("a", "c")):
+        if before != after:
+            (tmp_path / before).rename(tmp_path / after)
+        store = SqliteStore(tmp_path / after, clock=ManualClock())
+        await store.open()
+        labels.append(store.label)
+        await store.close()
+
+    first, second, moved = labels
+
+    assert first.startswith("sqlite-")
+    assert first != second
+    assert moved == first
+
+
 def test_migrations_run_once_and_in_order() -> None:
     """Each release adds its own to what is there."""
     db = apsw.Connection(":memory:")

@@ -74,6 +74,7 @@ class StoreGauges:
     def __init__(self, families: Families, store: str, queues: Iterable[str]) -> None:
         self._families, self._label = families, store
         self._queues = {queue: StateGauges(families, store, queue) for queue in queues}
+        self.up = families.store.up.labels(store)
         self._at = families.state.snapshot_at.labels(store)
         self._duration = families.state.snapshot_duration.labels(store)
         self._size = families.store.size.labels(store)

@@ -80,7 +80,8 @@ class About(msgspec.Struct, frozen=True):
 class Metrics:
     """An observer; every legal series is in its `registry` from the start, at 0.
 
-    `store_label` tells stores apart, `backend` is their kind. Events come, and `see_…` is called,
+    `store_label` tells stores apart; the series of the store come with `name_store` where it is not
+    known yet. `backend` is their kind. Events come, and `see_…` is called,
     in the event loop's thread; the registry may be collected in any.
     """
 
@@ -88,7 +89,7 @@ class Metrics:
         self,
         queues: Sequence[QueueConfig],
         *,
-        store_label: str,
+        store_label: str | None = None,
         backend: str,
         about: About,
         clock: Clock,
@@ -103,8 +104,10 @@ class Metrics:
         tell = self._tell_overflow
         self._overflow = families.daemon.overflow
         self._pools = {queue.name: QueueGauges(families, queue) for queue in queues}
-        self._store = StoreGauges(families, store_label, names)
-        self._store_up = families.store.up.labels(store_label)
+        self._families, self._names = families, names
+        self._store: StoreGauges | None = None
+        if store_label is not None:
+            self.name_store(store_label)
         self._ready = families.daemon.ready
         self._lifecycle = {
             state: families.daemon.lifecycle.labels(state) for state in labels.LIFECYCLE_STATES
@@ -137,6 +140,10 @@ class Metrics:
         """Where the log counts its lines."""
         return self._daemon
 
+    def name_store(self, label: str) -> None:
+        """Have the series of the store, which is open by now."""
+        self._store = StoreGauges(self._families, label, self._names)
+
     def see_pools(self, pools: Mapping[str, PoolReading]) -> None:
         """Take over what the configured queues' pools say of themselves."""
         for queue, gauges in self._pools.items():
@@ -145,6 +152,8 @@ class Metrics:
 
     def see_store(self, reading: StoreReading, *, taken_at: float, duration_seconds: float) -> None:
         """Take over a snapshot of the store; `taken_at` in seconds since the epoch."""
+        if self._store is None:
+            return
         if any(reading.unconfigured.counts.values()):
             # Left from another configuration; a store that has none can get none any more.
             self._store.foresee_unconfigured()
@@ -156,7 +165,8 @@ class Metrics:
         for name, gauge in self._lifecycle.items():
             gauge.set(name == state)
         self._ready.set(is_ready)
-        self._store_up.set(is_store_up)
+        if self._store is not None:
+            self._store.up.set(is_store_up)
 
     def _tell_overflow(self, family: str, label: str) -> None:
         self._overflow.labels(family, label).inc()

@@ -175,7 +175,9 @@ class Cancelled(msgspec.Struct, frozen=True):
 class Store(ABC):
     """Durable items, their leases and their history.
 
-    `backend` is the kind ("sqlite"), `label` tells this store from others in metrics.
+    `backend` is the kind ("sqlite"). `label` is known once the store is open: it tells this
+    store from all others in metrics, and is the same for whoever shares it, over moves and
+    restarts.
     `leases_expire` is False where a lease can only be orphaned by the death of its process.
     """
 

@@ -110,4 +110,11 @@ _REDRIVES: Final = """
 CREATE TABLE redrives (row INTEGER PRIMARY KEY, traceparent TEXT NOT NULL);
 """
 
-MIGRATIONS: Final = (_FIRST, _LAST_ROW, _TIME, _REDRIVES)
+# Tells this database from every other one, wherever it is moved to: two daemons may well have
+# theirs under the same path.
+_IDENTITY: Final = """
+ALTER TABLE commits ADD COLUMN identity TEXT NOT NULL DEFAULT '';
+UPDATE commits SET identity = lower(hex(randomblob(4)));
+"""
+
+MIGRATIONS: Final = (_FIRST, _LAST_ROW, _TIME, _REDRIVES, _IDENTITY)

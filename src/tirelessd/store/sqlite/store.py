@@ -94,7 +94,7 @@ class SqliteStore(Store):
         busy_seconds: float = BUSY_SECONDS,
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        self.label = str(path)
+        self.label = ""
         self._given_path = path
         self._path = Path(os.path.realpath(path))  # which has an answer to a circle of links
         self._clock = clock
@@ -121,6 +121,7 @@ class SqliteStore(Store):
         )
         try:
             await self._writer.open()
+            self.label = f"{self.backend}-{self._writer.identity}"
         except Exception:
             # Not when cancelled: then the disk may hang, and how long to wait for it is for whoever
             # calls `close`.

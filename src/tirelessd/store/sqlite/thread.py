@@ -42,6 +42,7 @@ class WriterThread:
         self._executor = ThreadPoolExecutor(1, "tirelessd-writer")
         self._writer = Writer(path, busy_seconds, clock.monotonic)
         self._committer = Committer(self._start, steady.now, clock, emit, PATIENCE_SECONDS)
+        self.identity = ""
         self._tidying: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
@@ -74,6 +75,7 @@ class WriterThread:
             )
             self._writer.start(self._lock.hold())
             self._go_on()
+            self.identity = self._writer.identity()
             self._lock.remember()
         except apsw.Error as error:
             raise StartError(f"{self._path}: {in_words(error)}") from error

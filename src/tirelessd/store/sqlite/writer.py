@@ -42,6 +42,7 @@ FRESH_ROW: Final = """
 SELECT max(coalesce((SELECT max(row) FROM items), 0), (SELECT last_row FROM commits)) + 1
 """
 LAST_TIME: Final = "SELECT left_at, booted_at FROM commits"
+IDENTITY: Final = "SELECT identity FROM commits"
 _PLACE_FOR_MARK: Final = """
 INSERT INTO commits (mark) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)
 """
@@ -74,6 +75,11 @@ class Writer:
         """The store's time at its last commit and at the system's boot; 0 for never."""
         [(left_at, booted_at)] = rows(self._sound_connection(), LAST_TIME)
         return left_at, booted_at
+
+    def identity(self) -> str:
+        """What tells this database from all others."""
+        [(identity,)] = rows(self._sound_connection(), IDENTITY)
+        return str(identity)
 
     def open(self) -> apsw.Connection:
         """Open the connection; raises `apsw.Error`, `StartError` or `StoreUnavailable`."""
