@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from tests.live.site import Site
 from tests.live.stage import LONELY, Scene
-from tests.waiting import a_moment
+from tests.waiting import a_moment, wait_until
+from tirelessd.observe.labels import QUEUE_STATES
 
 # Longer than the longest time for which a scaled alert of a healthy installation could be pending.
 CALM_SECONDS: Final = 20.0
+COUNT_SECONDS: Final = 20.0
 HANDLERS: Final = "tests.live.handlers"
 
 
@@ -97,6 +100,42 @@ async def deploy(site: Site) -> None:
     await callers
 
 
+async def two_stores(site: Site) -> None:
+    """Two daemons on files of their own, one of which is scraped twice over."""
+    for pod, delayed, dead, waiting in (("pod-a", 5, 2, 1), ("pod-b", 3, 1, 4)):
+        await site.start(pod)
+        await site.submit_many(delayed, pod=pod, **{"Tirelessd-Delay": "3600"})
+        await site.submit_many(dead, "bad", pod=pod)
+        await site.settled(pod=pod)
+        await site.call("POST", "/v1/queues/work/pause", pod=pod)
+        await site.submit_many(waiting, pod=pod)
+    site.watch("pod-a", instance="pod-a-again")
+    await site.is_scraped("pod-a-again")
+    counts = [await site.counts(pod=pod) for pod in site.daemons]
+    totals = {state: sum(each[state] for each in counts) for state in QUEUE_STATES}
+
+    async def is_counted() -> bool:
+        site.notes["recorded"] = await recorded(site)
+        return bool(site.notes["recorded"] == totals)
+
+    site.notes["totals"] = totals
+    with suppress(TimeoutError):
+        await wait_until(is_counted, COUNT_SECONDS)
+    each = await site.prometheus.query(
+        f'store_queue_state:tirelessd_queue_items:max{{{site.mine},queue="work"}}'
+    )
+    site.notes["stores"] = len({series.labels["store"] for series in each})
+
+
+async def recorded(site: Site) -> dict[str, float]:
+    """How many items of each state the recording rules tell of."""
+    found = await site.prometheus.query(
+        f'queue_state:tirelessd_queue_items:sum{{{site.mine},queue="work"}}'
+    )
+    return {series.labels["state"]: series.last for series in found}
+
+
+TOTALS: Final = Scene("two-stores", "none: two daemons on two files", two_stores)
 SHORT: Final[Sequence[Scene]] = (
     Scene("moved-file", "the database is moved away", moved_file, {"StoreDown"}),
     Scene(

@@ -24,6 +24,7 @@ from tests.waiting import a_moment, wait_until
 FIRE_SECONDS = 60.0
 RESOLVE_SECONDS = 90.0
 STOP_SECONDS = 30.0
+SETTLE_SECONDS = 30.0
 LOOK_SECONDS = 0.25
 CLUSTER = "live"
 
@@ -62,6 +63,8 @@ class Site:
         self._instances: dict[str, str] = {}
         self._fired: dict[str, float] = {}
         self._sent = 0
+        self.notes: dict[str, Any] = {}
+        self.headers: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         """Open the upstream."""
@@ -73,10 +76,10 @@ class Site:
     async def __aexit__(self, *raised: object) -> None:
         """Kill what still runs, by its pid."""
         self.upstream.let_go.set()
-        for pod in self.daemons:
-            if pod in self._instances:
-                self.forget(pod)
-            await self.daemons[pod].kill()
+        for instance in [*self._instances]:
+            self.forget(instance)
+        for daemon in self.daemons.values():
+            await daemon.kill()
         await self.session.close()
         await self.upstream.close()
 
@@ -104,10 +107,13 @@ class Site:
         async with self._starting:
             await self.daemons[pod].start()
 
-    def watch(self, pod: str = "pod-a") -> None:
-        """Have a daemon scraped, under its own name."""
-        address = self._instances[pod] = self.daemons[pod].urls["ops"]
-        labels = {"cluster": CLUSTER, "namespace": self.namespace, "instance": pod}
+    def watch(self, pod: str = "pod-a", instance: str = "") -> None:
+        """Have a daemon scraped, under its own name or under another one as well."""
+        address = self.daemons[pod].urls["ops"]
+        if instance:
+            address = address.replace("127.0.0.1", "localhost")
+        self._instances[instance or pod] = address
+        labels = {"cluster": CLUSTER, "namespace": self.namespace, "instance": instance or pod}
         self.prometheus.watch(address, job=self.job, **labels)
 
     def forget(self, pod: str = "pod-a") -> None:
@@ -122,11 +128,12 @@ class Site:
         """The instant by the event loop's clock."""
         return asyncio.get_running_loop().time()
 
-    async def is_scraped(self) -> None:
-        """Return once Prometheus has seen this installation."""
+    async def is_scraped(self, instance: str = "pod-a") -> None:
+        """Return once Prometheus has seen a daemon."""
+        seen = f'tirelessd_build_info{{{self.mine},instance="{instance}"}}'
 
         async def is_there() -> bool:
-            return bool(await self.prometheus.query(f"tirelessd_build_info{{{self.mine}}}"))
+            return bool(await self.prometheus.query(seen))
 
         await wait_until(is_there, FIRE_SECONDS)
 
@@ -148,11 +155,18 @@ class Site:
         return await self.daemons[pod].wait(STOP_SECONDS)
 
     async def call(
-        self, method: str, path: str, *, pod: str = "pod-a", **more: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        pod: str = "pod-a",
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> tuple[int, Any]:
         """A request to the API: the status of the answer and its JSON, if it is some."""
         url = self.daemons[pod].urls.get("api", NOBODY).rstrip("/") + path
-        async with self.session.request(method, url, **more) as response:
+        sent = {**self.headers, **(headers or {})}
+        async with self.session.request(method, url, headers=sent, **more) as response:
             body = await response.read()
         return response.status, msgspec.json.decode(body) if "json" in response.content_type else {}
 
@@ -185,6 +199,21 @@ class Site:
             with suppress(aiohttp.ClientError, TimeoutError):
                 await self.submit(word, pod=pod)
             await a_moment(seconds_between)
+
+    async def counts(self, queue: str = "work", pod: str = "pod-a") -> dict[str, int]:
+        """How many items of each state the API tells of."""
+        _, answer = await self.call("GET", f"/v1/queues/{queue}", pod=pod)
+        found: dict[str, int] = answer["counts"]
+        return found
+
+    async def settled(self, queue: str = "work", pod: str = "pod-a") -> None:
+        """Return once nothing is ready, running or to be retried."""
+
+        async def is_settled() -> bool:
+            counts = await self.counts(queue, pod)
+            return not any(counts[state] for state in ("ready", "running", "retrying"))
+
+        await wait_until(is_settled, SETTLE_SECONDS)
 
     async def firing(self, expression: str = "") -> list[Series]:
         """The alerts of this installation that fire right now."""

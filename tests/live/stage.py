@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -52,6 +52,7 @@ class Outcome(msgspec.Struct, frozen=True):
     seen: list[Seen]
     fired: list[str]
     pages: list[str]
+    notes: dict[str, Any]
 
 
 @dataclass
@@ -104,7 +105,9 @@ class Stage:
         ) as site:
             await scene.play(site)
             history = await site.history()
-        return Outcome(site.seen, sorted({name_of(each) for each in history}), pages(history))
+        return Outcome(
+            site.seen, sorted({name_of(each) for each in history}), pages(history), site.notes
+        )
 
 
 def scaled_rules() -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.live.scenes import SHORT
+from tests.live.scenes import SHORT, TOTALS
 from tests.live.stage import Scene, Stage
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
@@ -28,3 +28,13 @@ async def test_nobody_is_told_of_what_is_no_fault(stage: Stage, scene: Scene) ->
     outcome = await stage.outcome(scene)
 
     assert outcome.fired == []
+
+
+@pytest.mark.parametrize("scene", [TOTALS], ids=lambda scene: scene.name)
+async def test_recorded_totals_are_true(stage: Stage, scene: Scene) -> None:
+    """Two embedded stores add up, state by state, though one of them is scraped twice."""
+    outcome = await stage.outcome(scene)
+
+    assert outcome.notes["recorded"] == outcome.notes["totals"]
+    assert outcome.notes["totals"]["ready"] == 5
+    assert outcome.notes["stores"] == 2
