@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.clock import ManualClock
 from tests.recorder import Recorder
-from tirelessd.engine.snapshots import REUSE_FACTOR, Snapshots
+from tirelessd.engine.snapshots import REUSE_CAP_SECONDS, REUSE_FACTOR, Snapshots
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Snapshot
 from tirelessd.store.sqlite import SqliteStore
@@ -71,6 +71,20 @@ async def test_expensive_snapshot_is_used_for_a_while(tmp_path: Path) -> None:
     await snapshots.fresh()
     assert store.taken == 1
     store.clock.advance(2)
+    await snapshots.fresh()
+
+    assert store.taken == 2
+    await store.close()
+
+
+async def test_snapshot_that_hung_once_is_not_believed_for_long(tmp_path: Path) -> None:
+    """A disk that hung for twenty seconds must not leave everybody with old counts for minutes."""
+    store, snapshots = await open_snapshots(tmp_path)
+    store.cost_seconds = 20.0
+    await snapshots.fresh()
+    store.cost_seconds = 0.0
+    store.clock.advance(REUSE_CAP_SECONDS + 1)
+
     await snapshots.fresh()
 
     assert store.taken == 2

@@ -15,6 +15,8 @@ from tirelessd.store.base import Snapshot, Store
 
 REUSE_FACTOR: Final = 20.0
 CHEAP_SECONDS: Final = 0.02
+# However long one took: a disk that hung once says nothing about the next.
+REUSE_CAP_SECONDS: Final = 10.0
 
 
 class TakenSnapshot(msgspec.Struct, frozen=True):
@@ -42,8 +44,8 @@ class Snapshots:
     async def fresh(self) -> TakenSnapshot:
         """A snapshot that knows all that was committed before the call, as far as that is cheap.
 
-        One that took long is used again for `REUSE_FACTOR` times as long, so that reading counts
-        never keeps the store busy, however many ask.
+        One that took long is used again for `REUSE_FACTOR` times as long, but not longer than
+        `REUSE_CAP_SECONDS`, so that reading counts never keeps the store busy, however many ask.
         """
         asked_at = self._clock.monotonic()
         while self.last is None or self._began_at < asked_at - self._reusable_seconds():
@@ -55,7 +57,7 @@ class Snapshots:
 
     def _reusable_seconds(self) -> float:
         taken = self.last.duration_seconds if self.last is not None else 0.0
-        return taken * REUSE_FACTOR if taken > CHEAP_SECONDS else 0.0
+        return min(taken * REUSE_FACTOR, REUSE_CAP_SECONDS) if taken > CHEAP_SECONDS else 0.0
 
     async def _take(self) -> None:
         began_at = self._clock.monotonic()
