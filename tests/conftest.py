@@ -18,6 +18,9 @@ from tirelessd.core.queue import QueueConfig
 # is inherited, so a handler here gives every child the default.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same with nohup; the tests themselves go on passing over it.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 # Examples are drawn anew each run and printed on failure; `derandomize` would hide what they find.
 settings.register_profile("default", deadline=None, print_blob=True)
