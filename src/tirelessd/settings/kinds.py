@@ -29,11 +29,12 @@ class SettingsModel(BaseModel):
     model_config = ConfigDict(
         # YAML has .inf and .nan, and no wait or limit can be either.
         allow_inf_nan=False,
+        # Most sections are only ever read as parts of the whole, whose validator holds theirs.
+        defer_build=True,
         extra="forbid",
         frozen=True,
         # Read laxly, `true` is one slot and "20" a number: mostly a slip of somebody's.
         strict=True,
-        use_attribute_docstrings=True,
         # A default that breaks its own bounds must not wait for the first user to leave it alone.
         validate_default=True,
     )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Final, Literal, get_args, get_origin
 
 import yaml
@@ -45,14 +49,30 @@ def page() -> str:
     return "\n".join([INTRODUCTION, *_section(Settings, "", "Settings", level=2)])
 
 
+def descriptions(model: type[BaseModel]) -> Mapping[str, str]:
+    """What stands below each setting of a section, by the setting's name, inherited ones too.
+
+    Read from the source here: pydantic could keep it, but would read it at every start.
+    """
+    said = {}
+    for part in reversed(model.__mro__[: model.__mro__.index(BaseModel)]):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(part))).body
+        assert isinstance(definition, ast.ClassDef)
+        for setting, text in pairwise(definition.body):
+            if isinstance(setting, ast.AnnAssign) and isinstance(text, ast.Expr):
+                said[ast.unparse(setting.target)] = str(ast.literal_eval(text.value))
+    return said
+
+
 def _section(model: type[BaseModel], path: str, title: str, level: int) -> Iterator[str]:
     yield f"{'#' * level} {title}\n"
     if path:
         yield f"{_text(model.__doc__)}\n"
     yield "| setting | kind | default | bounds | what it is, and why the default |"
     yield "| --- | --- | --- | --- | --- |"
+    said = descriptions(model)
     for name, field in model.model_fields.items():
-        yield _row(name, field)
+        yield _row(name, field, said.get(name, ""))
     yield ""
     # After the table, so that a section's settings stay together.
     for name, field in model.model_fields.items():
@@ -77,9 +97,9 @@ def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _row(name: str, field: FieldInfo, description: str) -> str:
     kind = field.rebuild_annotation()
-    cells = [f"`{name}`", _kind(kind), _default(field), _bounds(field), _text(field.description)]
+    cells = [f"`{name}`", _kind(kind), _default(field), _bounds(field), _text(description)]
     return f"| {' | '.join(cells)} |"
 
 
