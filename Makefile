@@ -11,6 +11,8 @@ BENCH = $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 
 # The tests drive the installed program and the tools beside it.
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
+# They start it some hundred times: without saved bytecode each start compiles all of it.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## show this list
@@ -35,7 +37,7 @@ test: lint types layers docstrings pytest ## all checks and all tests, as CI run
 .PHONY: pytest
 pytest: test-setup ## the tests alone
 	@sh scripts/prometheus.sh
-	$(BIN)/pytest $(ARGS)
+	@sh scripts/tests.sh $(ARGS)
 
 .PHONY: faults
 faults: test-setup ## the fault experiments; ROWS=P1,S3 picks rows, FRESH=1 repeats green ones

@@ -53,11 +53,19 @@ def is_wanted(item: pytest.Item, done: set[tuple[str, str]]) -> bool:
     )
 
 
+# First, for `-m alone` is judged in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of other forms and rows, and those green on this code already."""
+    """Leave out the tests of other forms and rows, and those green on this code already.
+
+    What stays runs alone: an experiment loads the machine, and judges latencies and recoveries.
+    """
     here = Path(__file__).parent
+    ours = [each for each in items if here in each.path.parents]
     done = report.green_before() if FORM != "short" else set()
-    left_out = [each for each in items if here in each.path.parents and not is_wanted(each, done)]
+    left_out = [each for each in ours if not is_wanted(each, done)]
+    for each in ours:
+        each.add_marker(pytest.mark.alone)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [each for each in items if each not in set(left_out)]
 

@@ -7,7 +7,12 @@ import pytest
 from tests.live.scenes import SHORT, TOTALS
 from tests.live.stage import Scene, Stage
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+# Its rules judge latencies and silences, so a neighbour's load could fire them.
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(180),
+]
 
 FAULTS = [scene for scene in SHORT if not scene.is_silent]
 CALM = [scene for scene in SHORT if scene.is_silent]
