@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tirelessd.api.limits import Limits
-from tirelessd.daemon import http_config, make_limits
 from tirelessd.engine.handlers.http import HttpConfig
+from tirelessd.parts import http_config, make_limits
 from tirelessd.settings import HttpHandlerSettings, LimitsSettings, parse
 
 SMALL: dict[str, Any] = {"store": "sqlite:./t.db", "queues": {"q": {"handler": {"type": "echo"}}}}
@@ -23,6 +23,7 @@ def test_every_http_knob_reaches_the_handler() -> None:
         "response_bytes": 3,
         "keepalive_seconds": 4.0,
         "ca_file": "own.pem",
+        "destination": "models",
     }
 
     config = http_config(HttpHandlerSettings(type="http", **knobs), slots=5)

@@ -12,23 +12,19 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final
 
 from tirelessd import __version__
 from tirelessd.api.app import build_app
-from tirelessd.api.auth import Auth, Token
-from tirelessd.api.limits import OPS_LIMITS, Limits
+from tirelessd.api.limits import OPS_LIMITS
 from tirelessd.api.listener import Listener
 from tirelessd.api.ops import build_ops_app
 from tirelessd.core.clock import Clock, SystemClock
 from tirelessd.core.errors import StartError
-from tirelessd.core.events import Emit, SignalIgnored, StartSlow, TasksLeftBehind
+from tirelessd.core.events import SignalIgnored, StartSlow, TasksLeftBehind
 from tirelessd.core.tracer import NO_TRACER, Tracer
 from tirelessd.engine.engine import Engine
-from tirelessd.engine.handlers.base import Handler
-from tirelessd.engine.handlers.echo import EchoHandler
-from tirelessd.engine.handlers.http import HttpConfig, HttpHandler
-from tirelessd.engine.handlers.python import PythonHandler
+from tirelessd.engine.handlers.http import HttpHandler
 from tirelessd.observe.dispatch import fan_out
 from tirelessd.observe.event_log import EventLog
 from tirelessd.observe.lines import LOOP_BLOCKED
@@ -37,18 +33,12 @@ from tirelessd.observe.loop_watch import LoopWatch
 from tirelessd.observe.metrics import About, Metrics
 from tirelessd.observe.scrape import ScrapeHandler
 from tirelessd.observe.unhandled import UnhandledErrors
-from tirelessd.settings import (
-    AuthSettings,
-    EchoHandlerSettings,
-    HttpHandlerSettings,
-    PythonHandlerSettings,
-    QueueSettings,
-    Settings,
-)
+from tirelessd.parts import make_auth, make_handler, make_limits, make_tracing
+from tirelessd.settings import Settings
 from tirelessd.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from tirelessd.observe.tracing.setup import Tracing
+    pass
 
 # A commit thread beside a busy loop gets seven times as many commits through as with 5 ms.
 SWITCH_INTERVAL_SECONDS: Final = 0.0005
@@ -114,10 +104,11 @@ class Daemon:
         )
 
     def _make_engine(self, clock: Clock) -> Engine:
-        queues = self._settings.queues
+        queues = self._settings.queues.items()
+        self._handlers = {name: make_handler(each, clock, self._emit) for name, each in queues}
         return Engine(
             self._settings.queue_configs,
-            {name: make_handler(queue, clock) for name, queue in queues.items()},
+            self._handlers,
             self._store,
             self._emit,
             clock,
@@ -154,6 +145,13 @@ class Daemon:
         """Before a scrape: take over what is read and not counted."""
         health, status = self._engine.health(), self._engine.status()
         self._metrics.see_pools(status.pools)
+        self._metrics.see_tasks(
+            status.tasks,
+            connections=self._api.connections + self._ops.connections,
+            total=len(asyncio.all_tasks()),
+        )
+        handlers = [each for each in self._handlers.values() if isinstance(each, HttpHandler)]
+        self._metrics.see_connections([handler.connections() for handler in handlers])
         self._metrics.see_life(
             status.lifecycle,
             is_ready=not health.failing,
@@ -311,75 +309,6 @@ class Daemon:
         if self._start_limit is not None:
             # Interrupts the start from within, as its time limit would.
             self._start_limit.reschedule(self._loop.time())
-
-
-def make_tracing(settings: Settings, emit: Emit) -> Tracing:
-    """What traces."""
-    # Only here: OpenTelemetry is an extra, and takes a third of a second to import.
-    from tirelessd.observe.tracing.setup import Tracing, TracingConfig  # noqa: PLC0415
-
-    tracing = settings.tracing
-    config = TracingConfig(
-        endpoint=tracing.endpoint,
-        headers={name: value.get_secret_value() for name, value in tracing.headers.items()},
-        service_name=tracing.service_name,
-        version=__version__,
-        pod=os.uname().nodename,
-        sample_ratio=tracing.sample_ratio,
-        horizon_seconds=tracing.horizon_seconds,
-        relations={queue.name: queue.trace_relation for queue in settings.queue_configs},
-    )
-    return Tracing(config, emit)
-
-
-def make_limits(settings: Settings) -> Limits:
-    """The API's bounds."""
-    return Limits(**dict(settings.limits))
-
-
-def make_auth(settings: Settings) -> Auth:
-    """Who may call: nobody is asked when there are no tokens."""
-    if not isinstance(settings.auth, AuthSettings):
-        return Auth()
-    return Auth(
-        [
-            Token(
-                token.name,
-                token.sha256.get_secret_value(),
-                frozenset(token.scopes),
-                frozenset(token.queues) if token.queues is not None else None,
-            )
-            for token in settings.auth.tokens
-        ]
-    )
-
-
-def make_handler(queue: QueueSettings, clock: Clock) -> Handler:
-    """What attempts the items of a queue."""
-    handler = queue.handler
-    if isinstance(handler, HttpHandlerSettings):
-        return HttpHandler(http_config(handler, queue.slots), clock)
-    if isinstance(handler, PythonHandlerSettings):
-        return PythonHandler(handler.function, queue.slots)
-    if isinstance(handler, EchoHandlerSettings):
-        return EchoHandler()
-    assert_never(handler)
-
-
-def http_config(handler: HttpHandlerSettings, slots: int) -> HttpConfig:
-    """The http handler's own value of its settings."""
-    return HttpConfig(
-        url=handler.url,
-        headers={name: value.get_secret_value() for name, value in handler.headers.items()},
-        forward_headers=handler.passed_headers,
-        connect_timeout_seconds=handler.connect_timeout_seconds,
-        read_timeout_seconds=handler.read_timeout_seconds,
-        response_bytes=handler.response_bytes,
-        attempt_timeout_seconds=handler.attempt_timeout_seconds,
-        slots=slots,
-        keepalive_seconds=handler.keepalive_seconds,
-        ca_file=handler.ca_file,
-    )
 
 
 def spare_the_collector() -> None:

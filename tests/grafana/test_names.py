@@ -17,16 +17,9 @@ MODELS = models()
 # Specified, used already, and not in the registry yet. Empty when all is there.
 AWAITED: Final = frozenset(
     {
-        "tirelessd_asyncio_tasks",
         "tirelessd_canary_failures_total",
         "tirelessd_canary_last_success_timestamp_seconds",
         "tirelessd_canary_round_trip_seconds",
-        "tirelessd_clock_skew_seconds",
-        "tirelessd_upstream_connection_acquisitions_total",
-        "tirelessd_upstream_connection_wait_seconds",
-        "tirelessd_upstream_connections",
-        "tirelessd_upstream_request_duration_seconds",
-        "tirelessd_upstream_requests_total",
     }
 )
 AWAITED_VALUES: Final = frozenset(

@@ -33,6 +33,8 @@ EXAMPLES: tuple[Event, ...] = (
     events.LeaseLost("work", "item-1", 1),
     events.LateCompletion("work", "item-1", 1),
     events.LeaseReclaimed("work", "item-1", 1),
+    events.UpstreamConnected(0.001, is_reused=False),
+    events.UpstreamRequestFinished("models", 200, 0.1),
     events.QueuePaused("work", 60.0),
     events.QueueResumed("work"),
     events.StoreOperationFinished("enqueue", 0.002),
@@ -55,6 +57,9 @@ EXAMPLES: tuple[Event, ...] = (
     events.TraceExportHealed(512),
     events.UnexpectedError("somewhere", RuntimeError("a defect")),
 )
+
+
+WORK = QueueConfig("work", handler_type="http", slots=4, capacity_items=100, destination="models")
 
 
 def event_classes(root: type[Event] = Event) -> Iterator[type[Event]]:
@@ -114,7 +119,7 @@ def make_metrics(*queues: QueueConfig, **options: Any) -> Metrics:
     """Metrics for the queue `work`, or for those given."""
     options.setdefault("clock", ManualClock())
     return Metrics(
-        queues or (QueueConfig("work", slots=4, capacity_items=100),),
+        queues or (WORK,),
         store_label="main",
         backend="sqlite",
         about=About("1.2.3", "abcd", "f00"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.observe.events import make_metrics, value
@@ -85,3 +86,24 @@ def test_exactly_one_lifecycle_state_is_on(state: str) -> None:
     assert shown == {s: float(s == state) for s in labels.LIFECYCLE_STATES}
     assert value(metrics, "ready") == 0
     assert value(metrics, "store_up", store="main") == 1
+
+
+def test_tasks_are_shown_by_kind() -> None:
+    """A slot by itself, for there are many; what nobody supervises and no caller has, too."""
+    metrics = make_metrics()
+    supervised = {"slot": 4, "attempt": 2, "claim": 1, "snapshot": 1, "late": 3}
+
+    metrics.see_tasks(supervised, connections=7, total=20)
+
+    shown = {kind: value(metrics, "asyncio_tasks", kind=kind) for kind in labels.TASK_KINDS}
+    assert shown == {"loop": 5, "slot": 4, "attempt": 2, "request": 7, "other": 2}
+
+
+def test_a_clock_that_differs_from_the_store_s_is_shown() -> None:
+    """A store whose time is ahead has a host whose clock is behind."""
+    metrics = make_metrics()
+    taken = msgspec.structs.replace(snapshot(), ahead_seconds=2.5)
+
+    metrics.see_store(taken, taken_at=1_000.0, duration_seconds=0.25)
+
+    assert value(metrics, "clock_skew_seconds") == -2.5

@@ -137,7 +137,7 @@ def connection_wait() -> Model:
         "s",
         "How long requests waited for a connection, new or kept: our queueing, not their slowness. "
         "Healthy: near 0. Otherwise the pool is too small, or connecting is slow.",
-        query(quantile(0.99, called(CONNECTION_WAIT), "destination"), "{{destination}}"),
+        query(quantile(0.99, daemon(CONNECTION_WAIT)), "p99"),
     )
 
 

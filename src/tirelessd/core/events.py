@@ -167,6 +167,21 @@ class LeaseReclaimed(Event, frozen=True):
     trace: TraceContext | None = None
 
 
+class UpstreamConnected(Event, frozen=True):
+    """A request to an upstream has a connection, kept or new."""
+
+    waited_seconds: float
+    is_reused: bool
+
+
+class UpstreamRequestFinished(Event, frozen=True):
+    """A request to an upstream is over; `status` is None when no answer came."""
+
+    destination: str
+    status: int | None
+    duration_seconds: float
+
+
 class QueuePaused(Event, frozen=True):
     """A queue is paused."""
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 UNCONFIGURED: Final = "__unconfigured__"
+UNNAMED: Final = "__unnamed__"
 
 Relation = Literal["hybrid", "link", "parent"]
 """How attempts belong to the trace that an item was handed in by."""
@@ -57,7 +58,8 @@ class QueueConfig(msgspec.Struct, frozen=True):
 
     `capacity_items` bounds the unfinished items, 0 means unlimited. `handler_type` is a word for
     people; the handler itself is built by the daemon. Of a forwarded `baggage` header only the
-    members named by `baggage_keys` are kept, all of them when none is named.
+    members named by `baggage_keys` are kept, all of them when none is named. `destination` is what
+    metrics call the upstream of an `http` handler; None for any other.
     """
 
     name: str
@@ -70,6 +72,7 @@ class QueueConfig(msgspec.Struct, frozen=True):
     idempotency_seconds: float = 86_400.0
     retention: Retention = Retention()
     forward_headers: tuple[str, ...] = ()
+    destination: str | None = None
     baggage_keys: tuple[str, ...] = ()
     trace_relation: Relation = "hybrid"
     slo: Slo = Slo()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from prometheus_client import Gauge
@@ -12,11 +12,10 @@ from tirelessd.core.queue import UNCONFIGURED, QueueConfig
 from tirelessd.observe import labels
 from tirelessd.observe.families import Families
 from tirelessd.observe.readings import PoolReading, QueueCounts, StoreReading
+from tirelessd.observe.registrar import TellOverflow
 from tirelessd.observe.tallies import Family, Series
 
 Child = TypeVar("Child", bound=Series)
-TellOverflow = Callable[[str, str], None]
-"""Is told the family and the label for which a value outside the closed set came."""
 
 
 class ClosedChildren(dict[str, Child], Generic[Child]):
@@ -80,6 +79,7 @@ class StoreGauges:
         self._size = families.store.size.labels(store)
         self._free = families.store.free.labels(store)
         self._log = families.store.log.labels(store)
+        self._skew = families.store.skew
 
     def foresee_unconfigured(self) -> None:
         """The store holds items of queues that are not configured; may be said again."""
@@ -95,6 +95,7 @@ class StoreGauges:
         self._size.set(reading.size_bytes)
         self._free.set(reading.free_bytes)
         self._log.set(reading.log_bytes)
+        self._skew.set(-reading.ahead_seconds)
         self._at.set(taken_at)
         self._duration.set(duration_seconds)
 

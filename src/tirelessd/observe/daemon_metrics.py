@@ -18,10 +18,11 @@ from tirelessd.core.events import (
     UnexpectedError,
 )
 from tirelessd.observe import labels
-from tirelessd.observe.children import ClosedChildren, TellOverflow
+from tirelessd.observe.children import ClosedChildren
 from tirelessd.observe.dispatch import Table
 from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import DaemonFamilies, IntakeFamilies, StoreFamilies
+from tirelessd.observe.registrar import TellOverflow
 
 EMBEDDED: Final = "sqlite"
 

@@ -43,6 +43,8 @@ from tirelessd.core.events import (
     TraceExportHealed,
     UnconfiguredItemsFound,
     UnexpectedError,
+    UpstreamConnected,
+    UpstreamRequestFinished,
 )
 from tirelessd.core.outcome import Failure, Outcome
 from tirelessd.observe import lines
@@ -58,6 +60,8 @@ UNLOGGED: Final[Mapping[type[Event], str]] = {
     IntakeRequestFinished: "as for IntakeRequestStarted; a defect behind one is UnexpectedError",
     ClaimFinished: "claimed items have lines; a store that fails has one",
     StoreOperationFinished: "counted and timed; the store's failing and healing have lines",
+    UpstreamConnected: "as for UpstreamRequestFinished",
+    UpstreamRequestFinished: "a failed attempt has a line, with the answer; the span has the rest",
     LoopLagMeasured: "a histogram; a loop that is blocked is told of by LoopWatch",
     BackgroundTaskSucceeded: "nothing happened; the time of it is a metric",
 }

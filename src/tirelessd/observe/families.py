@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from tirelessd.core.buckets import Buckets
 from tirelessd.observe.registrar import Registrar
 from tirelessd.observe.slo_metrics import SloFamilies
+from tirelessd.observe.upstream_metrics import UpstreamFamilies
 
 SCHEMA: Final = "1"
 
@@ -237,6 +238,11 @@ class StoreFamilies:
         self.log = make.gauge(
             "tirelessd_store_wal_bytes", "Size of the store's write-ahead log.", "store"
         )
+        self.skew = make.gauge(
+            "tirelessd_clock_skew_seconds",
+            "How far this host's clock is ahead of the store's time; after a clock was set, the "
+            "embedded store works the difference off.",
+        )
 
 
 class DaemonFamilies:
@@ -249,6 +255,13 @@ class DaemonFamilies:
             "tirelessd_event_loop_lag_seconds",
             "How late the event loop came to a timer, four times a second.",
             buckets.loop,
+        )
+
+        self.tasks = make.gauge(
+            "tirelessd_asyncio_tasks",
+            "Tasks of the event loop: background loops, slots, handlers at work, connections of "
+            "callers, and all others.",
+            "kind",
         )
 
     def _life(self, make: Registrar) -> None:
@@ -318,6 +331,7 @@ class Families:
         self.attempts = AttemptFamilies(make, buckets)
         self.slo = SloFamilies(make)
         self.workers = WorkerFamilies(make, buckets)
+        self.upstream = UpstreamFamilies(make, buckets)
         self.store = StoreFamilies(make, buckets)
         self.daemon = DaemonFamilies(make, buckets)
         self.info = InfoFamilies(make)
@@ -330,6 +344,7 @@ class Families:
             "Attempts and items": self.attempts,
             "Service levels": self.slo,
             "Workers": self.workers,
+            "Upstreams": self.upstream,
             "Store": self.store,
             "Daemon": self.daemon,
             "Info": self.info,

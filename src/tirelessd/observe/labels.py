@@ -33,6 +33,7 @@ QUEUE_STATES: Final = tuple(
     state for state in ShownState if state not in (ShownState.SUCCEEDED, ShownState.CANCELLED)
 )
 
+UPSTREAM_CLASSES: Final = ("2xx", "3xx", "4xx", "429", "5xx", "none")
 WAIT_PHASES: Final = ("first", "retry")
 CLAIM_RESULTS: Final = ("hit", "empty", "error")
 THROTTLE_SOURCES: Final = ("retry_after",)
@@ -52,6 +53,10 @@ STORE_OPERATIONS: Final = tuple(dict.fromkeys(STORE_VERBS.values()))
 # The first words of the names of supervised tasks: those that do rounds, and those that go on.
 BACKGROUND_ROUNDS: Final = ("reclaim", "sweep", "expire", "purge", "snapshot", "probe", "pauses")
 BACKGROUND_LOOPS: Final = ("slot", "claim", "renew")
+
+
+# Of the supervised ones, by the first word of their name; what is not listed is a background loop.
+TASK_KINDS: Final = ("loop", "slot", "attempt", "request", "other")
 
 
 def attempt_pairs() -> tuple[tuple[Outcome, str], ...]:

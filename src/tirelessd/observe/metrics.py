@@ -49,6 +49,7 @@ from tirelessd.observe.dispatch import Table
 from tirelessd.observe.families import SCHEMA, Families, InfoFamilies
 from tirelessd.observe.item_metrics import ItemMetrics
 from tirelessd.observe.readings import PoolReading, StoreReading
+from tirelessd.observe.upstream_metrics import UpstreamMetrics
 
 UNSEEN: Final[Mapping[type[Event], str]] = {
     QueuePaused: "tirelessd_queue_paused is read from the pool, and so survives a restart",
@@ -109,14 +110,18 @@ class Metrics:
         if store_label is not None:
             self.name_store(store_label)
         self._ready = families.daemon.ready
+        self._tasks = {kind: families.daemon.tasks.labels(kind) for kind in labels.TASK_KINDS}
         self._lifecycle = {
             state: families.daemon.lifecycle.labels(state) for state in labels.LIFECYCLE_STATES
         }
+        destinations = [queue.destination for queue in queues if queue.destination is not None]
+        self._upstream = UpstreamMetrics(families.upstream, destinations, tell)
         self._items = ItemMetrics(families, queues, clock, tell)
         self._daemon = DaemonMetrics(families.daemon, clock, tell)
         self.table: Table = {
             **IntakeMetrics(families.intake, clock, tell).table(),
             **self._items.table(),
+            **self._upstream.table(),
             **StoreMetrics(families.store, backend, tell).table(),
             **self._daemon.table(),
         }
@@ -159,6 +164,20 @@ class Metrics:
             self._store.foresee_unconfigured()
             self._items.foresee_unconfigured()
         self._store.see(reading, taken_at, duration_seconds)
+
+    def see_connections(self, connections: Sequence[tuple[int, int]]) -> None:
+        """Take over how many connections each http handler uses, and how many it keeps."""
+        self._upstream.see(connections)
+
+    def see_tasks(self, supervised: Mapping[str, int], *, connections: int, total: int) -> None:
+        """Take over the tasks there are: supervised by first word, one a connection, and all."""
+        counts = dict.fromkeys(labels.TASK_KINDS, 0)
+        for word, count in supervised.items():
+            counts[word if word in ("slot", "attempt") else "loop"] += count
+        counts["request"] = connections
+        counts["other"] = max(total - sum(counts.values()), 0)
+        for kind, count in counts.items():
+            self._tasks[kind].set(count)
 
     def see_life(self, state: LifecycleState, *, is_ready: bool, is_store_up: bool) -> None:
         """Take over what the daemon says of itself."""

@@ -98,3 +98,8 @@ class StoreReading(Protocol):
     def log_bytes(self) -> int:
         """The write-ahead log."""
         ...
+
+    @property
+    def ahead_seconds(self) -> float:
+        """How far the store's time is ahead of this host's clock."""
+        ...

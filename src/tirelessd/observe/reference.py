@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Metric
 
 from tirelessd.core.buckets import Buckets
 from tirelessd.core.clock import SystemClock
-from tirelessd.core.queue import UNCONFIGURED, QueueConfig
+from tirelessd.core.queue import UNCONFIGURED, UNNAMED, QueueConfig, RetryPolicy
 from tirelessd.observe import sampling
 from tirelessd.observe.families import SCHEMA, Families
 from tirelessd.observe.labels import OVERFLOW
@@ -23,7 +23,18 @@ from tirelessd.observe.metrics import About, Metrics
 
 # What these labels say is not known before there is a daemon.
 OPEN_LABELS: Final = frozenset(
-    {"queue", "store", "backend", "metric", "label", "version", "revision", "python", "hash"}
+    {
+        "queue",
+        "destination",
+        "store",
+        "backend",
+        "metric",
+        "label",
+        "version",
+        "revision",
+        "python",
+        "hash",
+    }
 )
 
 EXEMPLIFIED: Final = (
@@ -46,8 +57,9 @@ Every series exists from the start, at 0, so that `increase()` sees the first ev
 `max by (store, …)` first, then add up. `process_*` and `python_*` are there as usual.
 
 Labels have closed sets of values. `queue` is the name of a configured queue, or `{UNCONFIGURED}`
-for whatever the store still holds of others. A value that no set foresees is a defect, counted as
-`{OVERFLOW}`.
+for whatever the store still holds of others. `destination` is the name that an `http` handler's
+settings give its upstream, `{UNNAMED}` for all without one, `{OVERFLOW}` for more than fifty.
+A value that no set foresees is a defect, counted as `{OVERFLOW}`.
 
 With tracing on, these have exemplars, in the OpenMetrics format: `trace_id` and `span_id` of the
 last sampled request or attempt that fell into a bucket, or that a counter counted.
@@ -80,7 +92,7 @@ neither start a line nor steer a terminal.
 def metrics_reference() -> str:
     """METRICS.md."""
     metrics = Metrics(
-        [QueueConfig("any")],
+        [QueueConfig("any", retry=RetryPolicy(retry_on=(302,)), destination="any")],
         store_label="any",
         backend="any",
         about=About("any", "any"),

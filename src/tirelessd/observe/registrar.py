@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, Info
@@ -10,6 +10,9 @@ from prometheus_client import CollectorRegistry, Gauge, Info
 from tirelessd.observe.tallies import CounterFamily, HistogramFamily
 
 UNITS: Final = ("seconds", "bytes")
+
+TellOverflow = Callable[[str, str], None]
+"""Is told the family and the label for which a value outside the closed set came."""
 
 
 class Registrar:

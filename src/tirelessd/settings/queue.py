@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, PlainValidator
 
 from tirelessd.core.headers import baggage_key, forwarded_header_name, free_header_name
-from tirelessd.core.queue import QueueConfig, Retention, RetryPolicy, Slo
+from tirelessd.core.queue import UNNAMED, QueueConfig, Retention, RetryPolicy, Slo
 from tirelessd.settings.buckets import BucketsSettings
 from tirelessd.settings.kinds import (
     HttpUrl,
@@ -19,6 +19,7 @@ from tirelessd.settings.kinds import (
     error_name,
     function_path,
     header_value,
+    label,
 )
 from tirelessd.settings.problems import Problem
 
@@ -52,6 +53,11 @@ class HandlerSettings(SettingsModel):
     handler. None by default: baggage crosses many services, and may hold what is not for all."""
 
     @property
+    def called(self) -> str | None:
+        """What metrics call the handler's upstream; None for a handler without one."""
+        return None
+
+    @property
     def passed_headers(self) -> tuple[str, ...]:
         """The names of all headers that are passed on."""
         return (*self.forward_headers, "baggage") if self.forward_baggage else self.forward_headers
@@ -65,6 +71,11 @@ class HttpHandlerSettings(HandlerSettings):
 
     url: HttpUrl
     """Where to: an absolute http or https URL without credentials. No default can be right."""
+
+    destination: Annotated[str, AfterValidator(label)] | None = None
+    """What metrics call this upstream; queues that share one should agree on it. None by default:
+    all upstreams without a name are counted together, for a series that nobody asked for costs
+    every scrape. Fifty names are shown apart."""
 
     headers: Annotated[
         dict[
@@ -95,6 +106,11 @@ class HttpHandlerSettings(HandlerSettings):
     response_bytes: Annotated[int, Field(ge=0, le=16_777_216)] = 65_536
     """How much of a response is read and kept as the result. 64 KiB hold any prediction or error
     page; an endless answer must not fill the memory or the store."""
+
+    @property
+    def called(self) -> str:
+        """What metrics call the upstream."""
+        return self.destination or UNNAMED
 
 
 class PythonHandlerSettings(HandlerSettings):
@@ -252,6 +268,7 @@ class QueueSettings(SettingsModel):
             forward_headers=self.handler.passed_headers,
             baggage_keys=self.handler.forward_baggage,
             trace_relation=self.trace_relation,
+            destination=self.handler.called,
             slo=Slo(**dict(self.slo)),
         )
 

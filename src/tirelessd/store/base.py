@@ -131,7 +131,8 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """All queues at one moment; items of unconfigured queues stand in a sum of their own.
 
-    Sizes are of the data, of the room left for it, and of the write-ahead log.
+    Sizes are of the data, of the room left for it, and of the write-ahead log. `ahead_seconds` is
+    how far the store's time was ahead of this host's clock.
     """
 
     queues: Mapping[str, QueueSnapshot]
@@ -139,6 +140,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     size_bytes: int
     free_bytes: int
     log_bytes: int
+    ahead_seconds: float = 0.0
 
 
 class Pause(msgspec.Struct, frozen=True):

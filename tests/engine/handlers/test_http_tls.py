@@ -25,6 +25,7 @@ from tests.engine.handlers.upstream import (
     attempt_at,
     failure_at,
     handler_for,
+    ignore,
     sending,
 )
 from tirelessd.core.errors import StartError
@@ -233,4 +234,4 @@ async def test_unusable_authorities_are_refused_at_the_start(
     config = HttpConfig("https://localhost/", ca_file=str(path))
 
     with pytest.raises(StartError, match=re.escape(f"ca_file {str(path)!r} cannot be used")):
-        await HttpHandler(config, StoppedClock()).open()
+        await HttpHandler(config, StoppedClock(), ignore).open()

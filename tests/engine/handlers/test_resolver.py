@@ -15,6 +15,7 @@ from tests.engine.handlers.upstream import (
     Upstream,
     a_context,
     an_item,
+    ignore,
     sending,
 )
 from tirelessd.engine.handlers import resolver as resolving
@@ -169,7 +170,7 @@ async def test_kept_connection_is_left_when_its_host_has_moved(
     """A name that leads elsewhere is followed, though the old place still answers."""
     server, clock = NameServer(monkeypatch, "127.0.0.1"), HandClock()
     async with Upstream(sending(OK)) as old:
-        handler = HttpHandler(HttpConfig(f"http://models:{old.port}/"), clock)
+        handler = HttpHandler(HttpConfig(f"http://models:{old.port}/"), clock, ignore)
         async with Upstream(sending(OK), host="127.0.0.2", port=old.port) as new:
             await handler.open()
             for seconds in (0.0, 0.0, STALE_SECONDS):

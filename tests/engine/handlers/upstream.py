@@ -20,6 +20,7 @@ import pytest
 
 from tirelessd.core.decision import Complete
 from tirelessd.core.errors import AttemptError
+from tirelessd.core.events import Emit, Event
 from tirelessd.core.item import Context, Item
 from tirelessd.core.trace import TraceContext, Untraced
 from tirelessd.engine.handlers.http import HttpConfig, HttpHandler
@@ -272,10 +273,14 @@ def a_context(
     return Context(attempt, 20, 3_600.0, None, Untraced(trace))
 
 
+def ignore(_event: Event) -> None:
+    """For a handler that nobody observes."""
+
+
 @asynccontextmanager
-async def handler_for(url: str, **options: Any) -> AsyncIterator[HttpHandler]:
+async def handler_for(url: str, emit: Emit = ignore, **options: Any) -> AsyncIterator[HttpHandler]:
     """An open HTTP handler."""
-    handler = HttpHandler(HttpConfig(url, **options), StoppedClock())
+    handler = HttpHandler(HttpConfig(url, **options), StoppedClock(), emit)
     await handler.open()
     try:
         yield handler

@@ -13,6 +13,8 @@ from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
+from tirelessd.core.clock import Clock
+from tirelessd.core.events import Emit, UpstreamConnected
 from tirelessd.engine.handlers.resolver import ThreadResolver
 
 INFORMATIONAL_MAX: Final = 16
@@ -138,18 +140,35 @@ class UpstreamConnector(aiohttp.TCPConnector):
     answers and work keeps the connections busy.
     """
 
-    def __init__(self, resolver: ThreadResolver, answer_bytes: int, **options: Any) -> None:
+    def __init__(
+        self,
+        resolver: ThreadResolver,
+        answer_bytes: int,
+        clock: Clock,
+        emit: Emit,
+        **options: Any,
+    ) -> None:
         room_bytes = min(max(answer_bytes // 2, SOCKET_MIN_BYTES), SOCKET_MAX_BYTES)
         make_socket = functools.partial(_small_socket, room_bytes)
         super().__init__(
             resolver=resolver, use_dns_cache=False, socket_factory=make_socket, **options
         )
         self._names = resolver
+        self._clock = clock
+        self._emit = emit
         factory: Any = functools.partial(UpstreamProtocol, loop=self._loop)
         self._factory = factory
 
     async def connect(self, req: aiohttp.ClientRequest, *args: Any, **options: Any) -> Connection:
         """A connection for one request, kept or new."""
+        began_at = self._clock.monotonic()
+        connection = await self._connect(req, *args, **options)
+        waited_seconds = self._clock.monotonic() - began_at
+        is_reused = cast(UpstreamProtocol, connection.protocol).requests > 0
+        self._emit(UpstreamConnected(waited_seconds, is_reused))
+        return connection
+
+    async def _connect(self, req: aiohttp.ClientRequest, *args: Any, **options: Any) -> Connection:
         host, port = str(req.url.raw_host), int(req.url.port or 0)
         await self._names.renew(host, port, self._family)
         while True:
@@ -157,6 +176,10 @@ class UpstreamConnector(aiohttp.TCPConnector):
             if self._is_current(connection, host, port):
                 return connection
             connection.close()
+
+    def counts(self) -> tuple[int, int]:
+        """How many connections have a request, or are being made for one; how many are kept."""
+        return len(self._acquired), sum(len(kept) for kept in self._conns.values())
 
     def _is_current(self, connection: Connection, host: str, port: int) -> bool:
         is_new = cast(UpstreamProtocol, connection.protocol).requests == 0

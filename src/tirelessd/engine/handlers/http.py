@@ -25,9 +25,11 @@ from tirelessd.core.clock import Clock
 from tirelessd.core.decision import Complete
 from tirelessd.core.destination import http_url
 from tirelessd.core.errors import AttemptError, GiveUp, StartError
+from tirelessd.core.events import Emit, UpstreamRequestFinished
 from tirelessd.core.headers import fits_a_line, forwarded_header_name, free_header_name
 from tirelessd.core.item import Context, Item
 from tirelessd.core.outcome import reason_of_status
+from tirelessd.core.queue import UNNAMED
 from tirelessd.core.trace import TraceContext
 from tirelessd.engine.handlers.connection import UpstreamConnector
 from tirelessd.engine.handlers.masking import Mask, without_payload
@@ -59,6 +61,7 @@ class HttpConfig(msgspec.Struct, frozen=True):
     waited for `excerpt_seconds`, and never up to the attempt's limit, `attempt_timeout_seconds`.
     `slots` is the most connections there are, and an idle one is kept for `keepalive_seconds`, 0
     for one request each. `ca_file` replaces the system's authorities.
+    `destination` is what the upstream is called in metrics.
     """
 
     url: str
@@ -73,6 +76,7 @@ class HttpConfig(msgspec.Struct, frozen=True):
     keepalive_seconds: float = 15.0
     ca_file: str | None = None
     verify_tls: bool = True
+    destination: str = UNNAMED
 
     def __post_init__(self) -> None:
         """Refuse what could never be sent, or would change where a request ends."""
@@ -86,11 +90,12 @@ class HttpConfig(msgspec.Struct, frozen=True):
 
 
 class HttpHandler:
-    """POSTs items to one URL; `clock` is asked only about a `Retry-After` without a `Date`."""
+    """POSTs items to one URL; `emit` gets an event for each request and for each connection."""
 
-    def __init__(self, config: HttpConfig, clock: Clock) -> None:
+    def __init__(self, config: HttpConfig, clock: Clock, emit: Emit) -> None:
         self._config = config
         self._clock = clock
+        self._emit = emit
         # Requested exactly as written: quoting anew would turn `%2F` in a query into `/`, and a
         # signed URL into a wrong one.
         self._url = URL(config.url, encoded=True)
@@ -107,7 +112,12 @@ class HttpHandler:
             name.lower() for name in config.forward_headers if name not in configured
         )
         self._resolver = ThreadResolver(clock)
+        self._connector: UpstreamConnector | None = None
         self._session: aiohttp.ClientSession | None = None
+
+    def connections(self) -> tuple[int, int]:
+        """How many connections are in use, and how many are kept."""
+        return self._connector.counts() if self._connector is not None else (0, 0)
 
     async def open(self) -> None:
         """Get the session ready; no connection is made before the first attempt.
@@ -115,16 +125,18 @@ class HttpHandler:
         Raises `StartError` when the authorities cannot be read.
         """
         config = self._config
-        connector = UpstreamConnector(
+        self._connector = UpstreamConnector(
             self._resolver,
             config.response_bytes,
+            self._clock,
+            self._emit,
             limit=config.slots,  # one for each attempt there can be, so that none waits
             ssl=_tls_context(config) if self._url.scheme == "https" else False,
             force_close=not config.keepalive_seconds,
             keepalive_timeout=config.keepalive_seconds or None,
         )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             response_class=UpstreamResponse,
             auto_decompress=False,
@@ -142,7 +154,7 @@ class HttpHandler:
         """Close every connection and let the threads go."""
         if self._session is not None:
             await self._session.close()
-            self._session = None
+            self._session = self._connector = None
         await self._resolver.close()
 
     async def attempt(self, item: Item, context: Context) -> Complete:
@@ -153,17 +165,24 @@ class HttpHandler:
         """
         session = cast(aiohttp.ClientSession, self._session)
         limit_seconds = min(self._config.attempt_timeout_seconds, context.deadline_seconds)
-        limit_at = self._clock.monotonic() + limit_seconds
+        began_at = self._clock.monotonic()
+        limit_at = began_at + limit_seconds
+        status: int | None = None
         with context.trace.call(self._shown_url) as call:
             headers = self._request_headers(item, context, call.context)
             try:
                 async with session.post(
                     self._url, data=_body(item.payload), headers=headers, allow_redirects=False
                 ) as response:
-                    call.answered(response.status)
+                    status = response.status
+                    call.answered(status)
                     return await self._judge(cast(UpstreamResponse, response), item, limit_at)
             except aiohttp.ClientError as error:
                 raise network_failure(error, is_tls=self._url.scheme == "https") from error
+            finally:
+                took_seconds = self._clock.monotonic() - began_at
+                destination = self._config.destination
+                self._emit(UpstreamRequestFinished(destination, status, took_seconds))
 
     def _request_headers(
         self, item: Item, context: Context, trace: TraceContext | None

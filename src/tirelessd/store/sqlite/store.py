@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import apsw
+import msgspec
 
 from tirelessd.core.clock import Clock, SteadyClock
 from tirelessd.core.decision import Settlement
@@ -287,7 +288,8 @@ class SqliteStore(Store):
 
     async def snapshot(self, queues: Sequence[str]) -> Snapshot:
         """Counts and ages, in one snapshot of the file."""
-        return await self._read("snapshot", snapshot, self._time.now(), self._path, queues)
+        taken = await self._read("snapshot", snapshot, self._time.now(), self._path, queues)
+        return msgspec.structs.replace(taken, ahead_seconds=self._time.ahead_seconds())
 
     async def probe(self) -> None:
         """Commit a mark and nothing else."""
