@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from tests.live.site import Site
-from tests.live.stage import LONELY, Scene
+from tests.live.stage import LONELY, SCALE, Scene
 from tests.waiting import a_moment, wait_until
 from tirelessd.observe.labels import QUEUE_STATES
 
@@ -40,7 +40,9 @@ async def deaf_handler(site: Site) -> None:
     """Every slot is held by a handler that neither ends nor listens, and more items are ready."""
     gate = site.folder / "gate"
     queue = python_queue("deaf", attempt_timeout_seconds=5)
-    await site.start(environment={"GATE": str(gate)}, queue={**queue, "slots": 2})
+    # What is promised shrinks with time as the rules do.
+    promise = {"slots": 2, "slo": {"wait_seconds": 10 / SCALE}}
+    await site.start(environment={"GATE": str(gate)}, queue={**queue, **promise})
     began_at = site.now()
     await site.submit_many(6)
     await site.fires("QueueStale", began_at)

@@ -60,6 +60,7 @@ class Prometheus:
     def __init__(
         self, folder: Path, rules: Mapping[str, str] | None = None, jobs: Sequence[str] = ()
     ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._targets: dict[str, dict[str, Labels]] = {job: {} for job in (*jobs, "tirelessd")}
         self._process: Process | None = None

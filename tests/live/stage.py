@@ -36,6 +36,7 @@ class Scene:
 
     `play` breaks something, waits for alerts, mends it, and waits until they are over. `pages` are
     the only critical alerts that may be heard meanwhile; in a silent scene no alert fires at all.
+    A scene that is alone has a Prometheus to itself, which stays for as long as the stage does.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Scene:
     play: Callable[[Site], Awaitable[None]]
     pages: AbstractSet[str] = frozenset()
     is_silent: bool = False
+    is_alone: bool = False
     job: str = "tirelessd"
 
 
@@ -53,6 +55,8 @@ class Outcome(msgspec.Struct, frozen=True):
     fired: list[str]
     pages: list[str]
     notes: dict[str, Any]
+    began_at: float
+    ended_at: float
 
 
 @dataclass
@@ -62,13 +66,12 @@ class Stage:
     folder: Path
     prometheus: Prometheus = field(init=False)
     starting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STARTS))
+    alone: dict[str, Prometheus] = field(default_factory=dict, init=False)
     _playing: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict, init=False)
 
     async def __aenter__(self) -> Self:
         """Start Prometheus with the rules, in which a minute takes a second."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.prometheus = Prometheus(self.folder, scaled_rules(), jobs=(LONELY,))
-        await self.prometheus.__aenter__()
+        self.prometheus = await start(self.folder / "shared")
         return self
 
     async def __aexit__(
@@ -81,12 +84,13 @@ class Stage:
         for task in self._playing.values():
             task.cancel()
         await asyncio.gather(*self._playing.values(), return_exceptions=True)
-        await self.prometheus.__aexit__(kind, error, trace)
+        for each in (self.prometheus, *self.alone.values()):
+            await each.__aexit__(kind, error, trace)
 
     def begin(self, scenes: Sequence[Scene]) -> None:
         """Play them all from now on."""
         loop = asyncio.get_running_loop()
-        for scene in scenes:
+        for scene in {each.name: each for each in scenes}.values():
             self._playing[scene.name] = loop.create_task(self._play(scene))
 
     async def outcome(self, scene: Scene) -> Outcome:
@@ -95,8 +99,11 @@ class Stage:
 
     async def _play(self, scene: Scene) -> Outcome:
         folder = self.folder / scene.name
+        prometheus = self.prometheus
+        if scene.is_alone:
+            prometheus = self.alone[scene.name] = await start(self.folder / f"{scene.name}-alone")
         async with Site(
-            self.prometheus,
+            prometheus,
             folder,
             scene.name,
             scene.fault,
@@ -105,9 +112,14 @@ class Stage:
         ) as site:
             await scene.play(site)
             history = await site.history()
-        return Outcome(
-            site.seen, sorted({name_of(each) for each in history}), pages(history), site.notes
-        )
+            ended_at = await prometheus.now()
+        fired = sorted({name_of(each) for each in history})
+        return Outcome(site.seen, fired, pages(history), site.notes, site.began_at, ended_at)
+
+
+async def start(folder: Path) -> Prometheus:
+    """A Prometheus that has the rules, and runs."""
+    return await Prometheus(folder, scaled_rules(), jobs=(LONELY,)).__aenter__()
 
 
 def scaled_rules() -> Mapping[str, str]:
