@@ -33,7 +33,7 @@ ABSENT: Final[Mapping[str, str]] = {
     "tirelessd_asyncio_tasks": "not counted yet",
     "tirelessd_canary_": "there is no canary yet",
     "tirelessd_clock_skew_seconds": "an embedded store goes by the clock of its process",
-    "tirelessd_upstream_": "upstreams are not told apart yet",
+    "tirelessd_metric_label_overflow_total": "no label overflows",
 }
 
 

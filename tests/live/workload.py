@@ -41,7 +41,12 @@ def settings(site: Site) -> dict[str, Any]:
     """A daemon with queues of every kind, who asks its callers who they are."""
     digest = hashlib.sha256(TOKEN.encode()).hexdigest()
     scopes = ["submit", "read", "operate"]
-    http = {"type": "http", "url": site.upstream.url, "attempt_timeout_seconds": 2}
+    http = {
+        "type": "http",
+        "url": site.upstream.url,
+        "attempt_timeout_seconds": 2,
+        "destination": "model",
+    }
     return {
         "queues": {
             name: {"handler": http, "retry": RETRY, **queue} for name, queue in QUEUES.items()

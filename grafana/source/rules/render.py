@@ -12,7 +12,7 @@ from grafana.source.rules.alert import Alert, Recording
 
 FLEET: Final = "cluster, namespace, job"
 QUEUE: Final = f"{FLEET}, queue"
-RANGE: Final = re.compile(r"\[(\d+)([smhd])\]")
+RANGE: Final = re.compile(r"(\[|offset )(\d+)([smhd])\b")
 UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 RULE_TEXTS: Final = ("severity", "for", "keep_firing_for")
 
@@ -86,7 +86,8 @@ def alert_expression(alert: Alert, choices: Choices) -> str:
 def expression(template: str, choices: Choices, thresholds: Mapping[str, str]) -> str:
     """An expression with its labels, ranges and thresholds in place."""
     ranged = RANGE.sub(
-        lambda found: f"[{duration(int(found[1]) * UNITS[found[2]] // choices.scale)}]", template
+        lambda found: f"{found[1]}{duration(int(found[2]) * UNITS[found[3]] // choices.scale)}",
+        template,
     )
     return Template(ranged).substitute(thresholds, fleet=FLEET, queue=QUEUE, job=choices.job)
 

@@ -65,12 +65,18 @@ unless on ($fleet, instance) tirelessd_build_info""",
         ),
         dashboard=Dashboard.INTERNALS,
     ),
+    # Which labels overflow is not known before, so the counter begins at 1: that is no increase.
     Alert(
         name="LabelOverflow",
         severity=Severity.INFO,
         component="telemetry",
         expression="""\
-sum by ($fleet, metric, label) (increase(tirelessd_metric_label_overflow_total[1h])) > $values""",
+sum by ($fleet, metric, label) (increase(tirelessd_metric_label_overflow_total[1h])) > $values
+or on ($fleet, metric, label) (
+  sum by ($fleet, metric, label) (tirelessd_metric_label_overflow_total)
+  unless on ($fleet, metric, label)
+  sum by ($fleet, metric, label) (tirelessd_metric_label_overflow_total offset 1h)
+) > $values""",
         thresholds=(Threshold("values", 0, "so many may be put under one word"),),
         summary="The label {{ $labels.label }} of {{ $labels.metric }} has values of no set",
         description=(
