@@ -30,9 +30,7 @@ CALM: Final = [scene for scene in SHORT if scene.is_silent]
 # What has no series here, by the start of its name, and why.
 ABSENT: Final[Mapping[str, str]] = {
     "tirelessd_store_pool_": "an embedded store has no pool of connections",
-    "tirelessd_asyncio_tasks": "not counted yet",
     "tirelessd_canary_": "there is no canary yet",
-    "tirelessd_clock_skew_seconds": "an embedded store goes by the clock of its process",
     "tirelessd_metric_label_overflow_total": "no label overflows",
 }
 
