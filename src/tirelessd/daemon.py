@@ -85,6 +85,8 @@ class Daemon:
         self._loop_watch = LoopWatch(self._emit, self._tell_blocked)
         self._store = SqliteStore(settings.store_path, clock=clock, emit=self._emit)
         self._engine = self._make_engine(clock)
+        if settings.canary is not None:
+            self._engine.send_canaries(settings.canary.interval_seconds)
         self._scrape = ScrapeHandler(self._metrics.registry, self._read_gauges)
         self._ops = self._make_ops()
         self._api = self._make_api(clock)
@@ -101,6 +103,7 @@ class Daemon:
             about=About(__version__, self._settings.fingerprint),
             clock=clock,
             buckets=self._settings.metrics.buckets.buckets(),
+            has_canary=self._settings.canary is not None,
         )
 
     def _make_engine(self, clock: Clock) -> Engine:

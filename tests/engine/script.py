@@ -136,8 +136,10 @@ class House:
         queues: Sequence[QueueConfig],
         seed: int = 1,
         tracer: Tracer = NO_TRACER,
+        canary_interval_seconds: float | None = None,
     ) -> None:
         self.path = path
+        self.canary_interval_seconds = canary_interval_seconds
         self.tracer = tracer
         self.queues = queues
         self.seed = seed
@@ -161,6 +163,8 @@ class House:
             source=random.Random(self.seed),
             tracer=self.tracer,
         )
+        if self.canary_interval_seconds is not None:
+            self.engine.send_canaries(self.canary_interval_seconds)
         await self.engine.start()
         return self
 

@@ -15,16 +15,9 @@ KNOWN = known_names()
 MODELS = models()
 
 # Specified, used already, and not in the registry yet. Empty when all is there.
-AWAITED: Final = frozenset(
-    {
-        "tirelessd_canary_failures_total",
-        "tirelessd_canary_last_success_timestamp_seconds",
-        "tirelessd_canary_round_trip_seconds",
-    }
-)
+AWAITED: Final[frozenset[str]] = frozenset()
 AWAITED_VALUES: Final = frozenset(
     {
-        "tirelessd_background_task_interval_seconds: task is never canary",
         # Of a store behind a network: a file has one writer.
         "tirelessd_store_errors_total: kind is never serialization",
     }

@@ -35,6 +35,8 @@ EXAMPLES: tuple[Event, ...] = (
     events.LeaseReclaimed("work", "item-1", 1),
     events.UpstreamConnected(0.001, is_reused=False),
     events.UpstreamRequestFinished("models", 200, 0.1),
+    events.CanarySucceeded(0.01),
+    events.CanaryFailed("claim"),
     events.QueuePaused("work", 60.0),
     events.QueueResumed("work"),
     events.StoreOperationFinished("enqueue", 0.002),
@@ -118,6 +120,7 @@ class CountingTally:
 def make_metrics(*queues: QueueConfig, **options: Any) -> Metrics:
     """Metrics for the queue `work`, or for those given."""
     options.setdefault("clock", ManualClock())
+    options.setdefault("has_canary", True)
     return Metrics(
         queues or (WORK,),
         store_label="main",

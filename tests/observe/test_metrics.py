@@ -20,13 +20,15 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.item import ShownState
 from tirelessd.core.outcome import DeadReason, Outcome
-from tirelessd.core.queue import UNCONFIGURED, QueueConfig, RetryPolicy
+from tirelessd.core.queue import UNCONFIGURED, UNNAMED, QueueConfig, RetryPolicy
 from tirelessd.observe import labels
 from tirelessd.observe.metrics import Metrics
 from tirelessd.store.base import QueueSnapshot, Snapshot
 
 FIXED_SERIES_MAX = 401
 QUEUE_SERIES_MAX = 252
+CANARY_SERIES_MAX = 26
+DESTINATION_SERIES_MAX = 23
 
 
 def test_every_count_starts_at_zero() -> None:
@@ -153,11 +155,30 @@ def test_there_are_no_created_series() -> None:
 
 def test_the_budget_of_series_is_kept() -> None:
     """Twenty queues stay within what a scrape may have, and so does each further one."""
-    few = len(series(make_metrics(*(QueueConfig(f"queue-{n}") for n in range(19)))))
-    many = len(series(make_metrics(*(QueueConfig(f"queue-{n}") for n in range(20)))))
+    few, many = (len(series(make_metrics(*calling(n), has_canary=False))) for n in (19, 20))
 
     assert many <= FIXED_SERIES_MAX + 20 * QUEUE_SERIES_MAX
     assert many - few <= QUEUE_SERIES_MAX
+
+
+def calling(count: int, *destinations: str) -> list[QueueConfig]:
+    """Queues of the kind with the most series, the first of them with named destinations."""
+    names = [*destinations, *[UNNAMED] * count][:count]
+    return [
+        QueueConfig(f"queue-{n}", handler_type="http", destination=name)
+        for n, name in enumerate(names)
+    ]
+
+
+def test_what_is_switched_on_has_a_budget_of_its_own() -> None:
+    """The canary, and each destination that is given a name."""
+    least = len(series(make_metrics(*calling(3), has_canary=False)))
+
+    with_canary = len(series(make_metrics(*calling(3))))
+    with_names = len(series(make_metrics(*calling(3, "models", "shop"), has_canary=False)))
+
+    assert with_canary - least <= CANARY_SERIES_MAX
+    assert with_names - least <= 2 * DESTINATION_SERIES_MAX
 
 
 @pytest.mark.parametrize("name", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])

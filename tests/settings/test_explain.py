@@ -22,7 +22,7 @@ SECRET = "s3cret-s3cret-s3cret"
             {"colour": "blue"},
             (
                 "colour: unknown setting; known here: store, api, ops, pre_drain_seconds,"
-                " drain_seconds, log, tracing, metrics, limits, auth, queues"
+                " drain_seconds, log, tracing, metrics, canary, limits, auth, queues"
             ),
         ),
         ({"api": {"prot": 1}}, "api.prot: unknown setting; did you mean port?"),

@@ -28,6 +28,7 @@ IntakeResult = Literal[
 ]
 DrainResult = Literal["finished", "released", "abandoned"]
 PurgeSource = Literal["ttl", "operator"]
+CanaryStage = Literal["intake", "claim", "deliver"]
 LifecycleState = Literal["starting", "running", "draining", "stopping"]
 
 
@@ -180,6 +181,18 @@ class UpstreamRequestFinished(Event, frozen=True):
     destination: str
     status: int | None
     duration_seconds: float
+
+
+class CanarySucceeded(Event, frozen=True):
+    """An item of the daemon's own went the whole way, from being handed in to its settlement."""
+
+    round_trip_seconds: float
+
+
+class CanaryFailed(Event, frozen=True):
+    """An item of the daemon's own did not come through in time; `stage` is where it stayed."""
+
+    stage: CanaryStage
 
 
 class QueuePaused(Event, frozen=True):

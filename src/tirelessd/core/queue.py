@@ -8,6 +8,7 @@ import msgspec
 
 UNCONFIGURED: Final = "__unconfigured__"
 UNNAMED: Final = "__unnamed__"
+CANARY: Final = "__canary__"
 
 Relation = Literal["hybrid", "link", "parent"]
 """How attempts belong to the trace that an item was handed in by."""

@@ -13,6 +13,7 @@ from tirelessd.core.errors import StartError
 from tirelessd.core.events import (
     DrainResult,
     Emit,
+    Event,
     LifecycleChanged,
     LifecycleState,
     UnconfiguredItemsFound,
@@ -20,13 +21,16 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.item import ShownState
 from tirelessd.core.policy import StoredRetrying, stored_retrying
-from tirelessd.core.queue import QueueConfig, RetryPolicy
+from tirelessd.core.queue import CANARY, QueueConfig, RetryPolicy
 from tirelessd.core.tracer import NO_TRACER, Tracer
+from tirelessd.engine import canary
 from tirelessd.engine.attempt import AttemptRunner, MakeLogger
+from tirelessd.engine.canary import Canary
 from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.desk import Desk
 from tirelessd.engine.drain import Drain
 from tirelessd.engine.handlers.base import Handler
+from tirelessd.engine.handlers.echo import EchoHandler
 from tirelessd.engine.health import Health, StoreWatch
 from tirelessd.engine.intake import Intake
 from tirelessd.engine.pauses import Pauses
@@ -79,15 +83,20 @@ class Engine:
         self._tracer = tracer
         self._lifecycle: LifecycleState = "starting"
         self._source = source or random.SystemRandom()
-        self._retrying = {q.name: stored_retrying(q.retry, self._source) for q in queues}
+        # Also without a canary: an earlier process may have had one, and left it here.
+        known = (*queues, canary.QUEUE)
+        self._retrying = {q.name: stored_retrying(q.retry, self._source) for q in known}
         self._supervisor = Supervisor(emit)
         self._watch = StoreWatch(emit)
-        self._capacity = Capacity(queues)
+        self._capacity = Capacity(known)
         self._settler = Settler(store, self._watch, self._capacity, emit)
         self._pools = {config.name: self._pool(config) for config in queues}
+        # The canary's too, if there is one.
+        self._every_pool = dict(self._pools)
+        self._canary: Canary | None = None
         self._drain = Drain(self._pools, emit)
         self._pauses = Pauses(store, self._pools)
-        names = [config.name for config in queues]
+        names = [config.name for config in known]
         self._snapshots = Snapshots(store, names, clock, self._supervisor)
         self.intake = Intake(
             queues, self._pools, store, self._capacity, self._watch, emit, self._supervisor, tracer
@@ -95,10 +104,12 @@ class Engine:
         self.desk = Desk(
             queues, self._pools, store, self._pauses, self._snapshots, self._capacity, emit
         )
+        rare = without_canaries(emit)
+        settler = Settler(store, self._watch, self._capacity, rare)
         self._reclaim = Reclaim(
-            store, self._settler, self._pools, self._retrying_for, self._watch, emit
+            store, settler, self._every_pool, self._retrying_for, self._watch, rare
         )
-        self.sweep = Sweep(store, self._pools, self._reclaim, self._watch)
+        self.sweep = Sweep(store, self._every_pool, self._reclaim, self._watch)
         self._upkeep = self._make_upkeep()
 
     def _pool(self, config: QueueConfig) -> Pool:
@@ -123,16 +134,58 @@ class Engine:
             self._source,
         )
 
+    def send_canaries(self, interval_seconds: float) -> None:
+        """Have an item of the engine's own go the whole way so often; to be said before `start`.
+
+        Its pool is like all others but in what it tells, and to whom.
+        """
+        made = self._canary = Canary(
+            self._store, self._watch, self._clock, self._emit, interval_seconds
+        )
+        settler = Settler(self._store, self._watch, self._capacity, made.see)
+        runner = AttemptRunner(
+            canary.QUEUE,
+            EchoHandler(),
+            self._retrying[CANARY],
+            self._supervisor,
+            made.see,
+            self._clock,
+            self._make_logger,
+        )
+        self._every_pool[CANARY] = Pool(
+            canary.QUEUE,
+            self._store,
+            runner,
+            settler,
+            self._watch,
+            made.see,
+            self._clock,
+            self._source,
+        )
+
+    def _start_canary(self, sent: Canary) -> None:
+        intake = Intake(
+            (canary.QUEUE,),
+            self._every_pool,
+            self._store,
+            self._capacity,
+            self._watch,
+            sent.see,
+            self._supervisor,
+        )
+        self._every_pool[CANARY].start(self._supervisor)
+        sent.start(intake, self._supervisor)
+
     def _make_upkeep(self) -> Upkeep:
         return Upkeep(
-            self._queues,
+            (*self._queues, canary.QUEUE),
             self._store,
             self._reclaim,
             self._watch,
             self._pauses,
             self._snapshots,
             self._capacity,
-            self._emit,
+            without_canaries(self._emit),
         )
 
     def _retrying_for(self, queue: str) -> StoredRetrying:
@@ -157,6 +210,8 @@ class Engine:
             pool.start(self._supervisor)
         self._upkeep.start(self._supervisor)
         self.sweep.start(self._supervisor)
+        if self._canary is not None:
+            self._start_canary(self._canary)
         self._become("running")
 
     def _tell_unconfigured(self, left: QueueSnapshot) -> None:
@@ -167,6 +222,10 @@ class Engine:
     def begin_drain(self) -> None:
         """Be unready, claim nothing, hand nothing off; intake goes on until `drain`."""
         self._become("draining")
+        if self._canary is not None:
+            self._canary.stop()
+            # Nobody waits for it: the drain is of what callers have handed in.
+            self._every_pool[CANARY].close()
         self._drain.begin()
 
     async def drain(self, drain_seconds: float) -> Mapping[DrainResult, int]:
@@ -214,3 +273,13 @@ class Engine:
     def _become(self, state: LifecycleState) -> None:
         self._lifecycle = state
         self._emit(LifecycleChanged(state))
+
+
+def without_canaries(emit: Emit) -> Emit:
+    """`emit` for what is rare, and may be about what an earlier process's canary left behind."""
+
+    def emit_others(event: Event) -> None:
+        if getattr(event, "queue", None) != CANARY:
+            emit(event)
+
+    return emit_others

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Generic, TypeVar
 
 from prometheus_client import Gauge
 
@@ -12,30 +11,6 @@ from tirelessd.core.queue import UNCONFIGURED, QueueConfig
 from tirelessd.observe import labels
 from tirelessd.observe.families import Families
 from tirelessd.observe.readings import PoolReading, QueueCounts, StoreReading
-from tirelessd.observe.registrar import TellOverflow
-from tirelessd.observe.tallies import Family, Series
-
-Child = TypeVar("Child", bound=Series)
-
-
-class ClosedChildren(dict[str, Child], Generic[Child]):
-    """One family's children by its last label, every legal value present from the start.
-
-    `fixed` are the values of the labels before. A value outside the set is a defect somewhere: it
-    is counted under `__overflow__`, and told.
-    """
-
-    def __init__(
-        self, family: Family[Child], values: Iterable[str], tell: TellOverflow, *fixed: str
-    ) -> None:
-        self._family = family
-        self._tell = tell
-        self._fixed = fixed
-        super().__init__({value: family.labels(*fixed, value) for value in values})
-
-    def __missing__(self, value: str) -> Child:
-        self._tell(self._family.name, self._family.label_names[-1])
-        return self._family.labels(*self._fixed, labels.OVERFLOW)
 
 
 class QueueGauges:

@@ -18,7 +18,7 @@ from tirelessd.core.events import (
     UnexpectedError,
 )
 from tirelessd.observe import labels
-from tirelessd.observe.children import ClosedChildren
+from tirelessd.observe.closed import ClosedChildren
 from tirelessd.observe.dispatch import Table
 from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import DaemonFamilies, IntakeFamilies, StoreFamilies
@@ -97,13 +97,16 @@ class StoreMetrics:
 class DaemonMetrics:
     """Counts what the daemon does besides items, and the lines of its log."""
 
-    def __init__(self, families: DaemonFamilies, clock: Clock, tell: TellOverflow) -> None:
+    def __init__(
+        self, families: DaemonFamilies, clock: Clock, tell: TellOverflow, *, has_canary: bool
+    ) -> None:
         self._clock = clock
+        rounds = labels.BACKGROUND_ROUNDS + ((labels.CANARY_ROUND,) if has_canary else ())
         self._tasks = {
             task: (families.task_success_at.labels(task), families.task_interval.labels(task))
-            for task in labels.BACKGROUND_ROUNDS
+            for task in rounds
         }
-        tasks = (*labels.BACKGROUND_ROUNDS, *labels.BACKGROUND_LOOPS)
+        tasks = (*rounds, *labels.BACKGROUND_LOOPS)
         self._failures = ClosedChildren(families.task_failures, tasks, tell)
         self._drained = ClosedChildren(families.drained, labels.DRAIN_RESULTS, tell)
         self._unhandled = families.unhandled.labels()

@@ -10,6 +10,8 @@ from tirelessd.core.events import (
     AttemptFinished,
     BackgroundTaskFailed,
     BackgroundTaskSucceeded,
+    CanaryFailed,
+    CanarySucceeded,
     ClaimFinished,
     ClockDiffers,
     DeadItemsPurged,
@@ -60,6 +62,7 @@ UNLOGGED: Final[Mapping[type[Event], str]] = {
     IntakeRequestFinished: "as for IntakeRequestStarted; a defect behind one is UnexpectedError",
     ClaimFinished: "claimed items have lines; a store that fails has one",
     StoreOperationFinished: "counted and timed; the store's failing and healing have lines",
+    CanarySucceeded: "nothing happened; the time of it is a metric",
     UpstreamConnected: "as for UpstreamRequestFinished",
     UpstreamRequestFinished: "a failed attempt has a line, with the answer; the span has the rest",
     LoopLagMeasured: "a histogram; a loop that is blocked is told of by LoopWatch",
@@ -121,6 +124,7 @@ class EventLog:
             ItemDrained: (self._item_drained, lines.ITEM_DRAINED),
             DrainFinished: (self._drain_finished, lines.DRAIN_FINISHED),
             BackgroundTaskFailed: (self._background_failed, lines.BACKGROUND_FAILED),
+            CanaryFailed: (self._canary_failed, lines.CANARY_FAILED),
             ClockDiffers: (self._clock_differs, lines.CLOCK_DIFFERS),
             StartSlow: (self._start_slow, lines.START_SLOW),
             SignalIgnored: (self._signal_ignored, lines.SIGNAL_IGNORED),
@@ -296,6 +300,9 @@ class EventLog:
             restarts=event.restarts,
             exc_info=event.error,
         )
+
+    def _canary_failed(self, event: CanaryFailed) -> None:
+        self._write(lines.CANARY_FAILED, reason=event.stage)
 
     def _clock_differs(self, event: ClockDiffers) -> None:
         self._write(lines.CLOCK_DIFFERS, ahead_seconds=round(event.ahead_seconds, 3))

@@ -12,6 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry
 
 from tirelessd.core.buckets import Buckets
+from tirelessd.observe.canary_metrics import CanaryFamilies
 from tirelessd.observe.registrar import Registrar
 from tirelessd.observe.slo_metrics import SloFamilies
 from tirelessd.observe.upstream_metrics import UpstreamFamilies
@@ -334,6 +335,7 @@ class Families:
         self.upstream = UpstreamFamilies(make, buckets)
         self.store = StoreFamilies(make, buckets)
         self.daemon = DaemonFamilies(make, buckets)
+        self.canary = CanaryFamilies(make, buckets)
         self.info = InfoFamilies(make)
 
     def groups(self) -> Mapping[str, Sequence[str]]:
@@ -347,6 +349,7 @@ class Families:
             "Upstreams": self.upstream,
             "Store": self.store,
             "Daemon": self.daemon,
+            "Canary": self.canary,
             "Info": self.info,
         }
         return {title: names_in(group) for title, group in titles.items()}

@@ -22,7 +22,7 @@ from tirelessd.core.events import (
 from tirelessd.core.outcome import Outcome
 from tirelessd.core.queue import UNCONFIGURED, QueueConfig
 from tirelessd.observe import labels
-from tirelessd.observe.children import ClosedChildren
+from tirelessd.observe.closed import ClosedChildren
 from tirelessd.observe.dispatch import Table
 from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import AttemptFamilies, Families

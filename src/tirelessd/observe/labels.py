@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import Final, get_args
 
 from tirelessd.core.errors import StoreErrorKind
-from tirelessd.core.events import DrainResult, IntakeResult, LifecycleState, PurgeSource
+from tirelessd.core.events import (
+    CanaryStage,
+    DrainResult,
+    IntakeResult,
+    LifecycleState,
+    PurgeSource,
+)
 from tirelessd.core.item import ShownState
 from tirelessd.core.outcome import DeadReason, Outcome, Reason
 from tirelessd.core.queue import QueueConfig
@@ -19,6 +25,7 @@ NO_REASON: Final = "none"
 
 INTAKE_RESULTS: Final[tuple[str, ...]] = get_args(IntakeResult)
 INTAKE_CLASSES: Final = ("ok", "client_error", "server_error")
+CANARY_STAGES: Final[tuple[str, ...]] = get_args(CanaryStage)
 LIFECYCLE_STATES: Final[tuple[str, ...]] = get_args(LifecycleState)
 DRAIN_RESULTS: Final[tuple[str, ...]] = get_args(DrainResult)
 PURGE_SOURCES: Final[tuple[str, ...]] = get_args(PurgeSource)
@@ -52,6 +59,7 @@ STORE_OPERATIONS: Final = tuple(dict.fromkeys(STORE_VERBS.values()))
 
 # The first words of the names of supervised tasks: those that do rounds, and those that go on.
 BACKGROUND_ROUNDS: Final = ("reclaim", "sweep", "expire", "purge", "snapshot", "probe", "pauses")
+CANARY_ROUND: Final = "canary"
 BACKGROUND_LOOPS: Final = ("slot", "claim", "renew")
 
 

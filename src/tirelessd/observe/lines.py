@@ -123,6 +123,11 @@ BACKGROUND_FAILED: Final = Line(
     ("warning", "error"),
     "A background task failed and starts again; a warning while the store is what fails.",
 )
+CANARY_FAILED: Final = Line(
+    "canary.failed",
+    ("warning",),
+    "An item of the daemon's own did not come through in time; `reason` is the stage it came to.",
+)
 ERROR_UNEXPECTED: Final = Line(
     "error.unexpected", ("error",), "Something raised that no rule foresees: a defect."
 )

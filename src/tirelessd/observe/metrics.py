@@ -43,6 +43,7 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.queue import QueueConfig
 from tirelessd.observe import labels
+from tirelessd.observe.canary_metrics import CanaryMetrics
 from tirelessd.observe.children import QueueGauges, StoreGauges
 from tirelessd.observe.daemon_metrics import DaemonMetrics, IntakeMetrics, StoreMetrics
 from tirelessd.observe.dispatch import Table
@@ -95,6 +96,7 @@ class Metrics:
         about: About,
         clock: Clock,
         buckets: Buckets | None = None,
+        has_canary: bool = False,
     ) -> None:
         # Both look at the process as a whole, so they come before anything is made.
         refuse_multiprocess_mode()
@@ -117,13 +119,15 @@ class Metrics:
         destinations = [queue.destination for queue in queues if queue.destination is not None]
         self._upstream = UpstreamMetrics(families.upstream, destinations, tell)
         self._items = ItemMetrics(families, queues, clock, tell)
-        self._daemon = DaemonMetrics(families.daemon, clock, tell)
+        self._daemon = DaemonMetrics(families.daemon, clock, tell, has_canary=has_canary)
+        canary = CanaryMetrics(families.canary, clock, tell).table() if has_canary else {}
         self.table: Table = {
             **IntakeMetrics(families.intake, clock, tell).table(),
             **self._items.table(),
             **self._upstream.table(),
             **StoreMetrics(families.store, backend, tell).table(),
             **self._daemon.table(),
+            **canary,
         }
         # Last, so that what the daemon says of itself stands first in a scrape.
         add_process_families(self.registry)

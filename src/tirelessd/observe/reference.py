@@ -66,6 +66,50 @@ last sampled request or attempt that fell into a bucket, or that a counter count
 {", ".join(f"`{name}`" for name in EXEMPLIFIED)}.
 """
 
+METRICS_TAIL: Final = """\
+`metrics.buckets` in the settings replaces any of them. A queue's `slo` targets must lie within
+the bounds of `wait` and `end_to_end`, or the daemon does not start: beyond them no quantile could
+show whether a promise is kept. `tirelessd_slo_*` is exact, whatever the bounds.
+
+## Native histograms
+
+What is exposed are classic histograms, as the client for Python has no others. Prometheus 3 makes
+native ones with the same bounds of them, at one series each instead of one a bucket, with
+`convert_classic_histograms_to_nhcb: true` in its scrape configuration. Dashboards and rules here
+ask for `_bucket`, `_sum` and `_count`, so set `always_scrape_classic_histograms: true` beside it.
+
+## Exemplars
+
+Prometheus keeps them only with `--enable-feature=exemplar-storage`, and asks for OpenMetrics, in
+which alone they are sent, by itself. Grafana shows them as points that lead to the trace, once
+its data source for Prometheus knows which one for traces `trace_id` belongs to.
+
+## Series
+
+Those of the daemon are 431, and each queue has 250 at the most: 5 431 at twenty queues, where a
+test allows 5 441. On top come 26 for the canary and 23 for each `destination` that is named, of
+which there are fifty at the most. Nothing that a caller sends makes a series. `__unconfigured__`
+has some only where the store held such items at the start.
+
+## Identities
+
+When nothing is under way, and since the start of the process, these hold exactly; tests assert
+them:
+
+- accepted + redriven = succeeded + dead + cancelled + items that are ready, scheduled, retrying
+  or running: what came in has ended or is still there.
+- `attempts_total{outcome="success"}` = succeeded: an attempt counts once its settlement held. One
+  that was refused is in `late_completions_total` alone.
+- attempts without `released` = `item_attempts_sum` + the attempts of unfinished items.
+- `slo_events_total{slo="success"}` = succeeded + dead, and so for `end_to_end`. An item counts
+  once in a generation, that is, again after a redrive. For `wait` it counts when its first
+  attempt is settled, or when it ends without any; so a cancelled item counts in none, unless it
+  was attempted before.
+- the gauge of dead items = items that died less redriven less purged.
+
+Canaries are in none of them.
+"""
+
 LOGS_HEAD: Final = f"""\
 # Log lines
 
@@ -97,6 +141,7 @@ def metrics_reference() -> str:
         backend="any",
         about=About("any", "any"),
         clock=SystemClock(),
+        has_canary=True,
     )
     families = {family.name: family for family in metrics.registry.collect()}
     parts = [METRICS_HEAD]
@@ -107,6 +152,7 @@ def metrics_reference() -> str:
     parts.append("## Buckets\n\nEach list can be configured.\n")
     parts.append("| list | upper bounds |\n| --- | --- |")
     parts.append("\n".join(bucket_rows(Buckets())) + "\n")
+    parts.append(METRICS_TAIL)
     return "\n".join(parts)
 
 

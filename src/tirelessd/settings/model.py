@@ -211,6 +211,14 @@ def _pre_drain_seconds(data: dict[str, Any]) -> float:
     return 0.0 if data["api"].is_loopback else PRE_DRAIN_SECONDS
 
 
+class CanarySettings(SettingsModel):
+    """An item of the daemon's own that goes the whole way, on a queue that nobody else sees."""
+
+    interval_seconds: Annotated[float, Field(ge=1, le=3_600)] = 30.0
+    """How often one is sent, and how long it may take. Twice a minute costs four commits, and tells
+    of a stall within two minutes."""
+
+
 class Settings(BaseSettings):
     """The whole configuration: the given values with the environment laid over them."""
 
@@ -244,6 +252,10 @@ class Settings(BaseSettings):
     """Traces, on OpenTelemetry. Contexts that callers send are handed on even without."""
     metrics: MetricsSettings = MetricsSettings()
     """What the metrics look like."""
+
+    canary: CanarySettings | None = None
+    """Whether an item of the daemon's own is sent through it now and then, so that an alert can
+    tell of a silent stall. None by default: it writes while nobody asks for anything."""
 
     limits: LimitsSettings = LimitsSettings()
     """How much of anything one caller may ask for."""
