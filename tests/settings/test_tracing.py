@@ -62,9 +62,9 @@ def test_tracing_is_off_unless_asked_for() -> None:
 
 def test_a_collector_s_key_is_not_shown() -> None:
     """It is as secret as an upstream's."""
-    settings = parse({**SMALL, "tracing": {"headers": {"authorization": "Bearer canary"}}})
+    settings = parse({**SMALL, "tracing": {"headers": {"authorization": "Bearer goldfinch"}}})
 
-    assert "canary" not in str(settings.shown)
+    assert "goldfinch" not in str(settings.shown)
 
 
 def test_the_page_about_traces_shows_settings_that_hold() -> None:
