@@ -43,6 +43,19 @@ pytest: test-setup ## the tests alone
 faults: test-setup ## the fault experiments; ROWS=P1,S3 picks rows, FRESH=1 repeats green ones
 	FAULTS=long FAULTS_ROWS=$(ROWS) FAULTS_FRESH=$(FRESH) sh scripts/faults.sh $(ARGS)
 
+.PHONY: observe
+observe: test-setup ## every alert fired by a fault before a real Prometheus, and a workload of three minutes
+	@sh scripts/prometheus.sh
+	rm -f build/live/seen.jsonl
+	LIVE=long $(BIN)/pytest tests/live $(ARGS)
+	$(BIN)/python -m tests.live.report
+
+.PHONY: pictures
+pictures: test-setup ## renew docs/dashboards from a workload and an outage
+	@sh scripts/prometheus.sh
+	$(BIN)/python -m tests.live.pictures build/pictures
+	@sh scripts/pictures.sh build/pictures
+
 .PHONY: soak
 soak: test-setup ## half an hour of load, then twenty seeds of faults at once; MINUTES= SECONDS= SEEDS= shorten
 	FAULTS=soak FAULTS_ROWS=$(ROWS) FAULTS_FRESH=$(FRESH) FAULTS_MINUTES=$(MINUTES) \
@@ -93,7 +106,7 @@ lock: ## renew requirements/*.lock
 
 .PHONY: clean
 clean: ## remove what make has made, except ./data
-	rm -rf .venv .venv-lock .tools .setup.lock dist
+	rm -rf .venv .venv-lock .venv-pictures .tools .setup.lock dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests examples bench grafana -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.live.stage import Scene, Stage
+from tests.live import report
+from tests.live.stage import IS_LONG, Scene, Stage
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the matrix of all faults in the short form."""
+    matrix = Path(__file__).with_name("test_matrix.py")
+    left_out = [each for each in items if each.path == matrix and not IS_LONG]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [each for each in items if each not in set(left_out)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -18,6 +28,8 @@ async def stage(
     async with Stage(tmp_path_factory.mktemp("stage")) as running:
         running.begin(scenes_of(request))
         yield running
+        if IS_LONG:
+            report.add(await running.all_seen())
 
 
 def scenes_of(request: pytest.FixtureRequest) -> list[Scene]:

@@ -21,7 +21,7 @@ from tests.faults.upstream import Upstream
 from tests.live.server import Prometheus, Series, free_port
 from tests.waiting import a_moment, wait_until
 
-FIRE_SECONDS = 60.0
+FIRE_SECONDS = 100.0
 RESOLVE_SECONDS = 90.0
 STOP_SECONDS = 30.0
 SETTLE_SECONDS = 30.0

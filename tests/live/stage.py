@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from tests.live.site import Seen, Site
 
 SCALE: Final = 60
 STARTS: Final = 2
+# More at once would have each other's faults: the machine has two processors.
+SCENES: Final = 12
+IS_LONG: Final = os.environ.get("LIVE", "short") == "long"
 # A job whose targets may all be gone while those of other installations are there.
 LONELY: Final = "vanishing"
 # Thresholds that are no waits for anybody, so that they do not shrink with time.
@@ -66,6 +70,7 @@ class Stage:
     folder: Path
     prometheus: Prometheus = field(init=False)
     starting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STARTS))
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SCENES))
     alone: dict[str, Prometheus] = field(default_factory=dict, init=False)
     _playing: dict[str, asyncio.Task[Outcome]] = field(default_factory=dict, init=False)
 
@@ -93,11 +98,20 @@ class Stage:
         for scene in {each.name: each for each in scenes}.values():
             self._playing[scene.name] = loop.create_task(self._play(scene))
 
+    async def all_seen(self) -> list[Seen]:
+        """The alerts that came and went in all scenes that ended well."""
+        outcomes = await asyncio.gather(*self._playing.values(), return_exceptions=True)
+        return [seen for each in outcomes if isinstance(each, Outcome) for seen in each.seen]
+
     async def outcome(self, scene: Scene) -> Outcome:
         """What a scene came to, once it has been played."""
         return await self._playing[scene.name]
 
     async def _play(self, scene: Scene) -> Outcome:
+        async with self.room:
+            return await self._played(scene)
+
+    async def _played(self, scene: Scene) -> Outcome:
         folder = self.folder / scene.name
         prometheus = self.prometheus
         if scene.is_alone:

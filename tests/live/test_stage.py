@@ -13,17 +13,18 @@ from tests.live import workload
 from tests.live.panels import all_queries
 from tests.live.scenes import SHORT, TOTALS
 from tests.live.server import Prometheus
-from tests.live.stage import Outcome, Scene, Stage, scaled_rules
+from tests.live.stage import IS_LONG, Outcome, Scene, Stage, scaled_rules
 
 # Its rules judge latencies and silences, so a neighbour's load could fire them.
 pytestmark = [
     pytest.mark.alone,
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(600 if IS_LONG else 180),
 ]
 
 STEP_SECONDS: Final = 1.0
-WORKLOAD: Final = Scene("workload", "none: everything at once", workload.short, is_alone=True)
+PLAY: Final = workload.long if IS_LONG else workload.short
+WORKLOAD: Final = Scene("workload", "none: everything at once", PLAY, is_alone=True)
 FAULTS: Final = [scene for scene in SHORT if not scene.is_silent]
 CALM: Final = [scene for scene in SHORT if scene.is_silent]
 

@@ -124,7 +124,7 @@ class Workload:
     async def _operate(self, turn: int) -> None:
         site = self._site
         _, receipt = await site.submit("ok", **{DELAY: "3600"})
-        await site.call("DELETE", f"/v1/queues/work/items/{receipt['id']}")
+        await site.call("DELETE", f"/v1/items/{receipt['id']}")
         await site.submit("ok", **{DELAY: "3600"})
         for pod in ("pod-a", "pod-b"):
             await site.call("POST", "/v1/queues/work/pause", pod=pod)
