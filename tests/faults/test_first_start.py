@@ -15,10 +15,12 @@ import yaml
 from tests.faults.experiment import Experiment, Scale, configuration
 from tests.faults.process import DaemonProcess
 from tests.waiting import a_moment
+from tirelessd.store.sqlite.schema import MIGRATIONS
 
 END_SECONDS = 2.0
 SECRET = "S3CRET-and-nobody-elses"
 HANDLERS = "http://127.0.0.1:9/"
+TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table'"
 
 
 @pytest.mark.row("P10")
@@ -44,13 +46,29 @@ async def test_first_start_may_be_killed_anywhere(experiment: Experiment, scale:
     assert daemon.tracebacks() == []
 
 
+def columns_of(database: apsw.Connection) -> dict[str, list[str]]:
+    """The columns of every table."""
+    tables = [str(name) for (name,) in database.execute(TABLES).fetchall()]
+    return {
+        table: [str(column) for _, column, *_ in database.execute(f"PRAGMA table_info({table})")]
+        for table in tables
+    }
+
+
 def take_back_migrations(path: Path) -> None:
     """Make the file what the first version of the schema had it be."""
+    first = apsw.Connection(":memory:")
+    first.execute(MIGRATIONS[0])
+    had = columns_of(first)
     database = apsw.Connection(str(path))
     # A start that was killed before it migrated has left fewer to take back.
-    for name, *_ in database.execute("SELECT name FROM pragma_table_info('commits')").fetchall():
-        if name != "mark":
-            database.execute(f"ALTER TABLE commits DROP COLUMN {name}")
+    for table, columns in columns_of(database).items():
+        if table not in had:
+            database.execute(f"DROP TABLE {table}")
+            continue
+        for column in columns:
+            if column not in had[table]:
+                database.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
     database.execute("PRAGMA user_version = 1")
     database.close()
 

@@ -46,13 +46,16 @@ async def test_backlog_needs_little_memory(memory_group: Path, experiment: Exper
     daemon = await experiment.start(prefix=("sh", "-c", script, "sh"))
     line = msgspec.json.encode({"payload": "slow:" + "x" * 2_048}) + b"\n"
     async with aiohttp.ClientSession() as session:
-        for _ in range(ITEMS // BATCH):
+        taken = 0
+        while taken < ITEMS // BATCH:
             async with session.post(
                 experiment.url("/v1/queues/work/batch"),
                 data=io.BytesIO(line * BATCH),
                 headers={"Content-Type": "application/x-ndjson"},
             ) as response:
-                assert response.status == 202
+                # A disk that needs more than a second for so much asks to be asked again.
+                assert response.status in {202, 503}
+                taken += response.status == 202
     await a_moment(5)
     await experiment.kill()
 

@@ -272,6 +272,17 @@ async def test_log_that_is_cut_within_a_commit_is_noticed(
         await fragile.put(new_item())
 
 
+async def test_log_that_is_begun_anew_may_outgrow_the_former(shelf: Shelf) -> None:
+    """One commit larger than all of the log before it is no sign of damage."""
+    for _ in range(3):
+        await shelf.put(*[new_item(payload=bytes(3_000)) for _ in range(1_100)])
+
+    await shelf.put(*[new_item(payload=bytes(3_000)) for _ in range(5_000)])
+    await shelf.put(new_item())
+
+    assert len(await shelf.take(limit=10_000)) == 8_301
+
+
 async def test_failure_is_counted_by_its_kind(path: Path) -> None:
     """One event per verb and commit: its duration, and what kind of failure it was."""
     recorder = Recorder()

@@ -23,6 +23,8 @@ _LOG_HEADER_BYTES: Final = 32
 _FRAME_BYTES: Final = 24 + _PAGE_BYTES
 # A frame begins with its place, salts of this log, and a checksum over all of the log up to here.
 _FRAME_HEADER_BYTES: Final = 24
+_LOG_SALTS_AT: Final = 16
+_SALTS_BYTES: Final = 8
 
 
 class LogState(NamedTuple):
@@ -166,16 +168,30 @@ class DatabaseFiles:
 
     def _check_frames(self, pages: int) -> None:
         """Whoever cut the log while SQLite wrote left a hole before, or within, our frames."""
-        begins_anew = pages <= self._left.pages
-        first = self._frame_header(1 if begins_anew else self._left.pages + 1)
-        last = self._frame_header(pages)
-        is_hole_within = None not in {first, last} and _salts(first) != _salts(last)
-        tail = None if begins_anew else self._take_tail()
-        is_hole_before = None not in {tail, self._tail} and tail != self._tail
-        if is_hole_before or is_hole_within:
-            # For good: what follows a hole is lost, and a checkpoint would copy the hole.
-            self._is_log_torn = True
-            raise self._log_damage()
+        if self._is_log_whole(pages):
+            return
+        # For good: what follows a hole is lost, and a checkpoint would copy the hole.
+        self._is_log_torn = True
+        raise self._log_damage()
+
+    def _is_log_whole(self, pages: int) -> bool:
+        """Whether all frames of the last commit stand in the log, and follow the one before it.
+
+        True when they have been copied since, or cannot be read: that is no reason to fail.
+        """
+        header = self._read_log(_LOG_SALTS_AT, _SALTS_BYTES)
+        if header is None or not pages:
+            return True
+        # A log begun anew has other salts, and may by now be longer than the former was.
+        is_same_log = self._tail is not None and _salts(self._tail) == header
+        tail = self._take_tail() if is_same_log else None
+        first = self._left.pages + 1 if is_same_log else 1
+        frames = [self._frame_header(number) for number in range(first, pages + 1)]
+        return (
+            len(header) == _SALTS_BYTES
+            and tail in {None, self._tail}
+            and all(frame is None or _salts(frame) == header for frame in frames)
+        )
 
     def _log_damage(self) -> StoreUnavailable:
         return StoreUnavailable(
@@ -205,15 +221,20 @@ class DatabaseFiles:
 
     def _frame_header(self, number: int) -> bytes | None:
         """What stands where a frame begins, from 1; None when it cannot be read."""
-        if self._log_descriptor is None or number <= 0:
+        if number <= 0:
             return None
-        offset = _LOG_HEADER_BYTES + (number - 1) * _FRAME_BYTES
+        return self._read_log(_LOG_HEADER_BYTES + (number - 1) * _FRAME_BYTES, _FRAME_HEADER_BYTES)
+
+    def _read_log(self, offset: int, length: int) -> bytes | None:
+        """What stands there, less where the log ends before; None when it cannot be read."""
+        if self._log_descriptor is None:
+            return None
         try:
-            return os.pread(self._log_descriptor, _FRAME_HEADER_BYTES, offset)
+            return os.pread(self._log_descriptor, length, offset)
         except OSError:
             return None
 
 
-def _salts(frame_header: bytes | None) -> bytes:
+def _salts(frame_header: bytes) -> bytes:
     """What tells the frames of this log from what an earlier one left in its place."""
-    return (frame_header or b"")[8:16]
+    return frame_header[8 : 8 + _SALTS_BYTES]
