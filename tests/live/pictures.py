@@ -52,7 +52,7 @@ async def answers(prometheus: Prometheus, began_at: float) -> Answers:
                 for query in queries_of(panel, model["uid"])
             ]
             panels.setdefault(model["uid"], {})[str(panel["id"])] = found
-    firing = await prometheus.query('ALERTS{alertstate="firing"}', ended_at)
+    firing = await prometheus.query('ALERTS{alertstate="firing",job="tirelessd"}', ended_at)
     return Answers(began_at, ended_at, panels, [each.labels for each in firing])
 
 

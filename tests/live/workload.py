@@ -19,8 +19,10 @@ from tests.waiting import a_moment
 TOKEN: Final = "live"
 DELAY: Final = "Tirelessd-Delay"
 BODY_BYTES: Final = 4_096
-# What most items are, and how often: the rest of the time nothing special happens.
-WORDS: Final = ("ok", "ok", "ok", "flaky", "ok", "busy", "ok", "slow", "ok", "bad", "ok", "fail")
+# Most items succeed at once. Their number has no divisor in common with that of the queues, so
+# every queue gets every kind.
+WORDS: Final = (*("ok",) * 18, "flaky", "ok", "flaky", "busy", "slow", "bad", "fail")
+ROUND_ROBIN: Final = ("work", "work", "words", "echo")
 QUEUES: Final[dict[str, dict[str, Any]]] = {
     "work": {"slots": 4, "slo": {"wait_seconds": 1, "end_to_end_seconds": 3, "objective": 0.9}},
     "words": {
@@ -76,7 +78,8 @@ class Workload:
         site.upstream.script["busy"] = busy
         for pod in ("pod-a", "pod-b"):
             await site.start(pod, **settings(site))
-        await site.call("POST", "/v1/queues/small/pause")
+        for pod in ("pod-a", "pod-b"):
+            await site.submit_many(3, queue="small", pod=pod, **{DELAY: "3600"})
         rounds = [
             self._again(each, seconds)
             for each, seconds in (
@@ -102,7 +105,7 @@ class Workload:
             await a_moment(seconds)
 
     async def _submit(self, turn: int) -> None:
-        word, queue = WORDS[turn % len(WORDS)], ("work", "work", "words", "echo")[turn % 4]
+        word, queue = WORDS[turn % len(WORDS)], ROUND_ROBIN[turn % len(ROUND_ROBIN)]
         pod = ("pod-a", "pod-b")[turn // 4 % 2]
         await self._site.submit(word, queue=queue, pod=pod)
 
@@ -131,8 +134,9 @@ class Workload:
             await a_moment(0.2)
             await site.call("POST", "/v1/queues/work/resume", pod=pod)
         path = "/v1/dead-letters"
-        some = {"filter": {"queue": "work"}}
-        await site.call("POST", f"{path}/redrive", json=some)
+        if turn % 5 == 2:
+            some = {"filter": {"reason": "max_attempts"}}
+            await site.call("POST", f"{path}/redrive", json=some)
         await site.call("DELETE", path, params={"queue": "words"})
 
     async def _restart(self) -> None:

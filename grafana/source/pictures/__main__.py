@@ -57,7 +57,7 @@ def place(figure: Figure, panel: dict[str, Any], answers: Answers, uid: str, hig
         figure.text(left + 0.1, bottom + 0.1, f"⌄ {title}", color=INK, fontsize=10, **inches)
         return
     corner = (left + 0.04, bottom + 0.04)
-    card = Rectangle(corner, wide - 0.08, tall - 0.08, facecolor=CARD, **inches)
+    card = Rectangle(corner, wide - 0.08, tall - 0.08, facecolor=CARD, zorder=-1, **inches)
     figure.add_artist(card)
     figure.text(left + 0.13, bottom + tall - 0.25, title, color=INK, fontsize=8, **inches)
     is_plot = panel["type"] in ("timeseries", "heatmap", "state-timeline", "bargauge")

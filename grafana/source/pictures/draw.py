@@ -25,6 +25,7 @@ COLOURS: Final[Mapping[str, str]] = {
 }
 TARGET: Final = "target"
 LEGEND_MOST: Final = 8
+ROWS_MOST: Final = 9
 DAY_SECONDS: Final = 86_400
 
 Panel = Mapping[str, Any]
@@ -129,9 +130,9 @@ def legend(axes: Axes, count: int) -> None:
         handlelength=1.0,
         columnspacing=0.9,
         borderaxespad=0,
-        title=more or None,
-        title_fontproperties={"size": 5},
     )
+    if more:
+        axes.text(1, -0.26, more, transform=axes.transAxes, ha="right", color=FAINT, fontsize=5.5)
 
 
 def stat(axes: Axes, panel: Panel, answers: Sequence[Answer], _span: Answers) -> None:
@@ -199,12 +200,16 @@ def table(axes: Axes, panel: Panel, answers: Sequence[Answer], _span: Answers) -
     if not cells:
         say(axes, "no data in this span")
         return
+    shown_cells = cells[:ROWS_MOST]
+    tall = (len(shown_cells) + 1) / (ROWS_MOST + 1)
     made = axes.table(
-        cellText=cells[:12], colLabels=[*labels, *titles], loc="upper left", cellLoc="left"
+        cellText=shown_cells,
+        colLabels=[*labels, *titles],
+        cellLoc="left",
+        bbox=[0, 1 - tall, 1, tall],
     )
     made.auto_set_font_size(False)  # noqa: FBT003
     made.set_fontsize(7)
-    made.scale(1, 1.15)
     for (row, _), cell in made.get_celld().items():
         cell.set(facecolor=CARD, edgecolor=GRID)
         cell.get_text().set_color(FAINT if row == 0 else INK)
@@ -225,7 +230,7 @@ def heatmap(axes: Axes, panel: Panel, answers: Sequence[Answer], span: Answers) 
         counts.append([max(0.0, (total.get(each) or 0.0) - below[each]) or math.nan for each in at])
         below = {each: total.get(each) or 0.0 for each in at}
     days = [each / DAY_SECONDS for each in at]
-    axes.pcolormesh(days, range(len(lines)), counts, cmap="Blues", shading="nearest")
+    axes.pcolormesh(days, range(len(lines)), counts, cmap="Blues_r", shading="nearest")
     marks = range(0, len(lines), 3)
     unit = str(panel["options"]["yAxis"]["unit"])
     axes.set_yticks(list(marks), [bound(lines[each], unit) for each in marks])
@@ -254,25 +259,18 @@ def timeline(axes: Axes, panel: Panel, answers: Sequence[Answer], span: Answers)
 
 
 def bars(axes: Axes, _panel: Panel, answers: Sequence[Answer], _span: Answers) -> None:
-    """One bar for each series' youngest value."""
-    found = [(name, line.last) for name, line in named_lines(list(answers))]
-    # Bucket bounds in the order of numbers, not of text.
-    found.sort(key=lambda pair: float(pair[0]) if is_number(pair[0]) else math.inf)
+    """One bar for each bucket: what it has beyond the one below."""
+    lines = sorted(named_lines(list(answers)), key=lambda pair: float(pair[1].labels["le"]))
+    found, below = [], 0.0
+    for name, line in lines:
+        found.append((name, max(0.0, line.last - below)))
+        below = line.last
     axes.barh([name for name, _ in found], [value for _, value in found], color="#5794f2")
     axes.invert_yaxis()
     axes.grid(color=GRID, lw=0.5, axis="x")
     axes.set_axisbelow(True)
     if not found:
         say(axes, "no data in this span")
-
-
-def is_number(text: str) -> bool:
-    """Whether a text is one."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def alerts(axes: Axes, _panel: Panel, _answers: Sequence[Answer], span: Answers) -> None:
@@ -291,6 +289,7 @@ def alerts(axes: Axes, _panel: Panel, _answers: Sequence[Answer], span: Answers)
 
 def elsewhere(axes: Axes, _panel: Panel, _answers: Sequence[Answer], _span: Answers) -> None:
     """A panel whose data do not come from Prometheus."""
+    axes.axis("off")
     say(axes, "lines of the log, from Loki: not part of this rendering")
 
 

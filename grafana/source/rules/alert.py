@@ -72,6 +72,19 @@ class Alert:
         return "$labels.queue" in self.description
 
 
+def since(counter: str, window: str) -> str:
+    """How much a counter grew in a window of `$young_seconds`, what a start counts included.
+
+    A process counts what another one left behind before it is scraped for the first time: that is
+    no increase, so a process that is younger than the window is taken at its word.
+    """
+    return f"""\
+{counter}
+    and on ($fleet, instance)
+    (time() - process_start_time_seconds{{job="$job"}} < $young_seconds)
+  or increase({counter}[{window}])"""
+
+
 @dataclass(frozen=True)
 class Recording:
     """One recorded series; its expression is written as an alert's is."""

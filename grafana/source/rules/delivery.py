@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from grafana.source.rules.alert import Alert, Dashboard, Severity, Threshold
+from grafana.source.rules.alert import Alert, Dashboard, Severity, Threshold, since
 
 ALERTS: Final = (
     Alert(
@@ -74,8 +74,14 @@ sum by ($queue) (increase(tirelessd_throttled_total{source="retry_after"}[10m]))
         name="DeadLettersNew",
         severity=Severity.WARNING,
         component="delivery",
-        expression="sum by ($queue, reason) (increase(tirelessd_items_dead_total[15m])) >= $dead",
-        thresholds=(Threshold("dead", 1, "so many dead letters are worth a ticket"),),
+        expression=f"""\
+sum by ($queue, reason) (
+  {since("tirelessd_items_dead_total", "15m")}
+) >= $dead""",
+        thresholds=(
+            Threshold("dead", 1, "so many dead letters are worth a ticket"),
+            Threshold("young_seconds", 900, "how long ago a start still counts", is_wait=True),
+        ),
         keep_seconds=1800,
         summary="Queue {{ $labels.queue }} has new dead letters",
         description=(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from grafana.source.rules.alert import Alert, Dashboard, Severity, Threshold
+from grafana.source.rules.alert import Alert, Dashboard, Severity, Threshold, since
 
 ALERTS: Final = (
     Alert(
@@ -25,8 +25,14 @@ max by ($queue, instance) (tirelessd_attempt_longest_running_seconds)
         name="LeasesExpiring",
         severity=Severity.WARNING,
         component="workers",
-        expression="sum by ($queue) (increase(tirelessd_leases_expired_total[15m])) > $leases",
-        thresholds=(Threshold("leases", 3, "so many may expire in a quarter of an hour"),),
+        expression=f"""\
+sum by ($queue) (
+  {since("tirelessd_leases_expired_total", "15m")}
+) > $leases""",
+        thresholds=(
+            Threshold("leases", 3, "so many may expire in a quarter of an hour"),
+            Threshold("young_seconds", 900, "how long ago a start still counts", is_wait=True),
+        ),
         keep_seconds=900,
         summary="Leases of queue {{ $labels.queue }} expire",
         description=(
