@@ -18,6 +18,7 @@ from tests.live.scenes import python_queue
 from tests.live.site import Site
 from tests.live.stage import SCALE, Scene
 from tests.waiting import a_moment
+from tirelessd.core.queue import CANARY
 
 DELAY: Final = {"Tirelessd-Delay": "3600"}
 EAGER: Final[dict[str, Any]] = {
@@ -301,6 +302,21 @@ async def half_a_rollout(site: Site) -> None:
     await site.resolves("ConfigSkew", site.now())
 
 
+async def lost_canary(site: Site) -> None:
+    """The canary's own queue is paused in the database; nothing else is the matter."""
+    await site.start(canary={"interval_seconds": 1})
+    other = apsw.Connection(str(site.store_path()))
+    other.set_busy_timeout(2_000)
+    async with calling(site):
+        await a_moment(3)
+        began_at = site.now()
+        other.execute("INSERT INTO pauses VALUES (?, NULL)", (CANARY,))
+        await site.fires("CanaryFailing", began_at)
+        other.execute("DELETE FROM pauses")
+        other.close()
+        await site.resolves("CanaryFailing", site.now())
+
+
 async def hasty_drain(site: Site) -> None:
     """A daemon is stopped while a handler neither ends nor listens."""
     gate = site.folder / "gate"
@@ -377,6 +393,7 @@ LONG: Final[Sequence[Scene]] = (
     Scene("foreign-target", "something else answers at the address", foreign_target),
     Scene("half-a-rollout", "two configurations are in use", half_a_rollout),
     Scene("hasty-drain", "SIGTERM while a handler will not end", hasty_drain),
+    Scene("lost-canary", "the canary is held up", lost_canary, {"CanaryFailing"}),
     Scene("frozen-process", "the process is stopped for a while", frozen_process),
     Scene("many-names", "more upstreams than metrics tell apart", many_names),
 )

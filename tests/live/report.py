@@ -22,7 +22,6 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 
 # What no fault fires end to end here, and why; promtool tries these as it tries all others.
 UNFIRED: Final[Mapping[str, str]] = {
-    "CanaryFailing": "there is no canary yet",
     "ClockSkew": "an embedded store goes by the clock of its process",
     "StoreDiskFilling": "takes a disk that fills for hours, also sixty times faster",
     "StorePoolExhausted": "an embedded store has no pool of connections",

@@ -31,7 +31,6 @@ CALM: Final = [scene for scene in SHORT if scene.is_silent]
 # What has no series here, by the start of its name, and why.
 ABSENT: Final[Mapping[str, str]] = {
     "tirelessd_store_pool_": "an embedded store has no pool of connections",
-    "tirelessd_canary_": "there is no canary yet",
     "tirelessd_metric_label_overflow_total": "no label overflows",
 }
 
@@ -125,12 +124,7 @@ async def test_nothing_is_called_absent_that_is_there(stage: Stage, scene: Scene
 
 def names_absent(expression: str) -> bool:
     """Whether an expression is about something that has no series here."""
-    asked = selectors(expression)
-    return any(
-        each.name.startswith(tuple(ABSENT))
-        or any((match.label, match.value) == ("task", "canary") for match in each.matches)
-        for each in asked
-    )
+    return any(each.name.startswith(tuple(ABSENT)) for each in selectors(expression))
 
 
 def text(selector: Selector) -> str:

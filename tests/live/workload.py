@@ -55,6 +55,7 @@ def settings(site: Site) -> dict[str, Any]:
         },
         "auth": {"tokens": [{"name": "all", "sha256": digest, "scopes": scopes}]},
         "limits": {"body_bytes": BODY_BYTES},
+        "canary": {"interval_seconds": 1},
         "pre_drain_seconds": 1,
     }
 
