@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from tests.live.server import Series
 from tests.live.site import Site
 from tests.live.stage import LONELY, SCALE, Scene
 from tests.waiting import a_moment, wait_until
@@ -113,7 +114,9 @@ async def two_stores(site: Site) -> None:
         await site.submit_many(waiting, pod=pod)
     site.watch("pod-a", instance="pod-a-again")
     await site.is_scraped("pod-a-again")
-    counts = [await site.counts(pod=pod) for pod in site.daemons]
+    # Of each store one daemon is asked: two that share one would both tell of all of it.
+    pods = {series.labels["store"]: series.labels["instance"] for series in await stores(site)}
+    counts = [await site.counts(pod=pod.removesuffix("-again")) for pod in pods.values()]
     totals = {state: sum(each[state] for each in counts) for state in QUEUE_STATES}
 
     async def is_counted() -> bool:
@@ -127,6 +130,11 @@ async def two_stores(site: Site) -> None:
         f'store_queue_state:tirelessd_queue_items:max{{{site.mine},queue="work"}}'
     )
     site.notes["stores"] = len({series.labels["store"] for series in each})
+
+
+async def stores(site: Site) -> list[Series]:
+    """Which daemon works on which store, as Prometheus has it."""
+    return await site.prometheus.query(f"tirelessd_store_up{{{site.mine}}}")
 
 
 async def recorded(site: Site) -> dict[str, float]:
