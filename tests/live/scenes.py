@@ -113,7 +113,8 @@ async def two_stores(site: Site) -> None:
         await site.call("POST", "/v1/queues/work/pause", pod=pod)
         await site.submit_many(waiting, pod=pod)
     site.watch("pod-a", instance="pod-a-again")
-    await site.is_scraped("pod-a-again")
+    for instance in (*site.daemons, "pod-a-again"):
+        await site.is_scraped(instance)
     # Of each store one daemon is asked: two that share one would both tell of all of it.
     pods = {series.labels["store"]: series.labels["instance"] for series in await stores(site)}
     counts = [await site.counts(pod=pod.removesuffix("-again")) for pod in pods.values()]
