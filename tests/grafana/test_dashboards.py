@@ -170,7 +170,7 @@ def test_every_query_picks_what_the_page_picks() -> None:
 
 
 def test_what_a_shared_store_holds_is_counted_once() -> None:
-    """Each pod of a store reports all of it: the maximum comes before any sum."""
+    """Each pod of a store reports all of it: the maximum comes before any sum, queue by queue."""
     items = [
         selector
         for panel in PANELS.values()
@@ -181,6 +181,11 @@ def test_what_a_shared_store_holds_is_counted_once() -> None:
 
     assert items
     assert all(selector.around[0] == "max" for selector in items)
+    sums = [query for panel in PANELS.values() for query in queries_of(panel) if "sum" in query]
+    inner = [re.findall(r"max by \(([^)]*)\) \(tirelessd_queue_items\{", each) for each in sums]
+    assert {tuple(by.split(", ")[-3:]) for each in inner for by in each} == {
+        ("store", "queue", "state")
+    }
 
 
 def test_a_quotient_is_no_nan_when_idle() -> None:

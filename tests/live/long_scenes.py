@@ -197,12 +197,23 @@ async def poison(site: Site) -> None:
     supervisor = asyncio.get_running_loop().create_task(supervise(site, over))
     await site.submit("ok")
     await site.fires("DeadLettersNew", began_at)
-    async with calling(site, seconds=2.0):
-        await site.fires("Restarting", began_at)
     # What is still there would go on: it is looked after as its runbook says.
     over.set()
     await supervisor
-    await all_resolve(site, site.now(), "Restarting", "DeadLettersNew")
+    await site.resolves("DeadLettersNew", site.now())
+
+
+async def crash_loop(site: Site) -> None:
+    """The process is killed as soon as it is there, and started again."""
+    daemon = await site.start()
+    await site.is_scraped()
+    began_at = site.now()
+    for _ in range(6):
+        await daemon.kill()
+        await daemon.start()
+        await a_moment(1.5)
+    await site.fires("Restarting", began_at)
+    await site.resolves("Restarting", site.now())
 
 
 async def killed_at_work(site: Site) -> None:
@@ -317,21 +328,6 @@ async def lost_canary(site: Site) -> None:
         await site.resolves("CanaryFailing", site.now())
 
 
-async def hasty_drain(site: Site) -> None:
-    """A daemon is stopped while a handler neither ends nor listens."""
-    gate = site.folder / "gate"
-    queue = python_queue("deaf", attempt_timeout_seconds=60)
-    await site.start(environment={"GATE": str(gate)}, queue=queue, drain_seconds=0.5)
-    await site.submit_many(2)
-    await a_moment(2)
-    began_at = site.now()
-    await site.stop()
-    gate.touch()
-    await site.start_again()
-    await site.fires("DrainAbandoned", began_at)
-    await site.resolves("DrainAbandoned", site.now())
-
-
 async def frozen_process(site: Site) -> None:
     """The process does not run for a while, as on an overloaded machine."""
     daemon = await site.start()
@@ -385,6 +381,7 @@ LONG: Final[Sequence[Scene]] = (
     Scene("slow-disk", "each flush takes 0.6 s", slow_disk, {"IntakeErrorBudgetBurn"}),
     Scene("blocked-loop", "a handler blocks the event loop", blocked_loop),
     Scene("stuck-attempt", "an attempt never ends", stuck_attempt),
+    Scene("crash-loop", "the process is killed again and again", crash_loop),
     Scene("killed-at-work", "the process is killed with all slots busy", killed_at_work),
     Scene("poison", "an item kills the process again and again", poison),
     Scene("no-slots", "a queue with items is in no configuration", no_slots, {"NoSlots"}),
@@ -392,7 +389,6 @@ LONG: Final[Sequence[Scene]] = (
     Scene("too-few-slots", "more comes in than the slots can do", too_few_slots),
     Scene("foreign-target", "something else answers at the address", foreign_target),
     Scene("half-a-rollout", "two configurations are in use", half_a_rollout),
-    Scene("hasty-drain", "SIGTERM while a handler will not end", hasty_drain),
     Scene("lost-canary", "the canary is held up", lost_canary, {"CanaryFailing"}),
     Scene("frozen-process", "the process is stopped for a while", frozen_process),
     Scene("many-names", "more upstreams than metrics tell apart", many_names),

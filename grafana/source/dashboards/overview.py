@@ -288,13 +288,18 @@ def slots() -> Model:
 
 def unready() -> Model:
     """How full the queues are."""
-    held = stored(queue("tirelessd_queue_items", 'state!="dead"'), "queue")
+    # Store by store, for an embedded one has a capacity of its own in every pod.
+    items = queue("tirelessd_queue_items", 'state!="dead"')
+    capacity = queue("tirelessd_queue_capacity_items")
+    fleet = ("cluster", "namespace", "job", "queue")
+    limit = f"on ({', '.join(fleet)}) group_left () ({highest(capacity, *fleet)} > 0)"
+    share = highest(f"{stored(items, *fleet, 'store')} / {limit}", "queue")
     return timeseries(
         "Capacity in use",
         "percentunit",
         "Unfinished items as a share of what the queue may hold; 0 where it is unlimited. "
         "Healthy: below 0.8. At 1 intake answers `queue_full`: add slots or raise the capacity.",
-        query(ratio(held, highest(queue("tirelessd_queue_capacity_items"), "queue")), "{{queue}}"),
+        query(f"{share} or {highest(capacity, 'queue')} * 0", "{{queue}}"),
         size=(6, 8),
         link=to_queue(),
     )

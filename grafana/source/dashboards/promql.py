@@ -65,8 +65,11 @@ def flow(series: str, *by: str) -> str:
 
 
 def stored(series: str, *by: str) -> str:
-    """What stores hold: each is counted once, however many pods report it, then all are added."""
-    return total(highest(series, *STORE, *by), *by)
+    """How many items stores hold: each is counted once, however many pods report it, then added.
+
+    By queue and state, too: the maximum of two queues is not what both hold.
+    """
+    return total(highest(series, *STORE, "queue", "state"), *by)
 
 
 def quantile(share: float, histogram: str, *by: str) -> str:

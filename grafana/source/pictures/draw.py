@@ -109,7 +109,7 @@ def dated(line: Line) -> tuple[list[float], list[float]]:
 def finish_time(axes: Axes, span: Answers) -> None:
     """The axis of time."""
     axes.set_xlim(span.began_at / DAY_SECONDS, span.ended_at / DAY_SECONDS)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S", tz=num2date(0).tzinfo))
     axes.grid(color=GRID, lw=0.5)
     axes.set_axisbelow(True)
