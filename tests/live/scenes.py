@@ -68,6 +68,8 @@ async def gone_target(site: Site) -> None:
     """Nobody tells Prometheus of the process any more."""
     await site.start()
     await site.is_scraped()
+    # Before there was a target, it was absent.
+    await site.is_calm("Absent")
     began_at = site.now()
     site.forget()
     await site.fires("Absent", began_at)

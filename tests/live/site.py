@@ -229,6 +229,15 @@ class Site:
         await self._wait(is_firing, FIRE_SECONDS, f"{alert} does not fire")
         self._fired[alert] = self.now() - since
 
+    async def is_calm(self, alert: str) -> None:
+        """Return once an alert does not fire, as one may that fired before this was opened."""
+        picked = picker(alert, {})
+
+        async def is_over() -> bool:
+            return not await self.firing(picked)
+
+        await self._wait(is_over, RESOLVE_SECONDS, f"{alert} fires")
+
     async def resolves(self, alert: str, since: float, **labels: str) -> None:
         """Return once an alert that fired does no more; `since` is when its fault was mended."""
         picked = picker(alert, labels)
