@@ -109,7 +109,7 @@ def table_row(line: Line) -> str:
     """One line of the table."""
     numbers = None if line.figures is None else msgspec.structs.astuple(line.figures)
     figures = ["-"] * len(Figures.__struct_fields__) if numbers is None else map(str, numbers)
-    name = line.test.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+    name = line.test.partition("::")[2].removeprefix("test_").replace("_", " ")
     verdict = {"green": "green", "red": "**red**", "skipped": f"skipped: {line.why}"}[line.verdict]
     cells = [line.row, name, str(line.seed), *figures, line.commit, verdict]
     return "| " + " | ".join(cells) + " |\n"
