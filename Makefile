@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## make .venv with the program in it, from the locks
@@ -60,6 +60,15 @@ pictures: test-setup ## renew docs/dashboards from a workload and an outage
 soak: test-setup ## half an hour of load, then twenty seeds of faults at once; MINUTES= SECONDS= SEEDS= shorten
 	FAULTS=soak FAULTS_ROWS=$(ROWS) FAULTS_FRESH=$(FRESH) FAULTS_MINUTES=$(MINUTES) \
 		FAULTS_SECONDS=$(SECONDS) FAULTS_SEEDS=$(SEEDS) sh scripts/faults.sh $(ARGS)
+
+.PHONY: image
+image: ## build the container image; ARGS="--build-arg BASE_IMAGE=..." is for the builder
+	@sh scripts/image.sh $(ARGS)
+
+.PHONY: image-test
+image-test: test-setup ## build the image twice and run it as a pod would; root, on Debian
+	@sh scripts/buildah.sh
+	IMAGE_BUILT=yes $(BIN)/pytest tests/image --timeout=600 $(ARGS)
 
 .PHONY: lint
 lint: test-setup ## ruff's rules and format
