@@ -8,9 +8,9 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from tirelessd.core.item import Claim, IdempotencyKey, Item, Lease, NewItem, State
-from tirelessd.store.base import Accepted, Conflicting, Enqueued, HandOff, Replayed
-from tirelessd.store.commit import Operation
+from tirelessd.core.item import Claim, Item, Lease, NewItem, State
+from tirelessd.store.base import Accepted, Enqueued
+from tirelessd.store.operations import Enqueue, KnownKey, KnownKeys, due_at
 from tirelessd.store.sqlite.claim import IS_READY
 from tirelessd.store.sqlite.transaction import Blobs, Transaction, as_json
 
@@ -47,23 +47,6 @@ WHERE k.expires_at > :now
 """
 
 
-class KnownKey(msgspec.Struct, frozen=True):
-    """What an idempotency key stands for; `state` is None once the item is purged."""
-
-    fingerprint: bytes
-    item_id: str
-    state: State | None
-
-    def answer(self, key: IdempotencyKey) -> Replayed | Conflicting:
-        """The answer to an item that comes with the key again."""
-        if key.fingerprint == self.fingerprint:
-            return Replayed(self.item_id, self.state)
-        return Conflicting(self.item_id)
-
-
-KnownKeys = dict[tuple[str, str], KnownKey]
-
-
 def find_keys(db: apsw.Connection, items: Iterable[NewItem], now: float) -> KnownKeys:
     """The keys of these items that are known and have not expired."""
     asked = [(item.queue, item.key.text) for item in items if item.key is not None]
@@ -74,51 +57,6 @@ def find_keys(db: apsw.Connection, items: Iterable[NewItem], now: float) -> Know
         (queue, key): KnownKey(fingerprint, item_id, State(state) if state else None)
         for queue, key, fingerprint, item_id, state in found
     }
-
-
-class Enqueue(Operation[Sequence[Enqueued]]):
-    """Items to accept, with the slots that were set aside for them when the commit was formed."""
-
-    verb = "enqueue"
-    is_patient = False
-
-    def __init__(self, items: Sequence[NewItem], hand_off: HandOff | None) -> None:
-        super().__init__()
-        self.items = items
-        self.hand_off = hand_off
-        self.rows = len(items)
-        self.size_bytes = sum([len(item.payload) for item in items])
-        self.reserved: set[int] = set()
-        self.claims: dict[int, Claim] = {}
-
-    def form(self, now: float) -> None:
-        """Set slots aside for what is due, as long as each queue has any."""
-        if self.hand_off is None:
-            return
-        full: set[str] = set()
-        for index, item in enumerate(self.items):
-            if item.queue in full or due_at(item, now) > now:
-                continue
-            if self.hand_off.reserve(item.queue):
-                self.reserved.add(index)
-            else:
-                full.add(item.queue)
-
-    def conclude(self) -> None:
-        """Hand over what was leased to a slot; give back every other slot."""
-        if self.hand_off is None:
-            return
-        for index in sorted(self.reserved):
-            claim = self.claims.get(index) if self.error is None else None
-            if claim is not None:
-                self.hand_off.deliver(claim)
-            else:
-                self.hand_off.give_back(self.items[index].queue)
-
-
-def due_at(item: NewItem, now: float) -> float:
-    """When the first attempt of an item accepted now falls due."""
-    return max(now + max(item.delay_seconds, 0.0), item.not_before_at or 0.0)
 
 
 def enqueue(tx: Transaction, operations: Sequence[Enqueue]) -> None:

@@ -15,8 +15,7 @@ import msgspec
 from tirelessd.core.item import Claim, Item, Lease
 from tirelessd.core.trace import TraceContext
 from tirelessd.store.base import Claimed, Settled
-from tirelessd.store.commit import Operation
-from tirelessd.store.sqlite.settle import Settle
+from tirelessd.store.operations import ClaimDue, Reclaim, Settle
 from tirelessd.store.sqlite.transaction import Transaction, as_json
 
 # CROSS JOIN keeps the order of the loops: priorities as listed, each walked in its index's order.
@@ -86,31 +85,6 @@ UPDATE items NOT INDEXED SET token = lease.value ->> 1, owner = :owner
 FROM jsonb_each(:leases) AS lease
 WHERE items.row = lease.value ->> 0 AND items.state = 'leased' AND items.owner <> :owner
 """
-
-
-class ClaimDue(Operation[Claimed]):
-    """A call for up to `limit` due items of a queue."""
-
-    verb = "claim"
-
-    def __init__(self, queue: str, limit: int, recovered: int) -> None:
-        super().__init__()
-        self.queue = queue
-        self.limit = limit
-        self.recovered = min(recovered, limit)
-        self.rows = limit
-
-
-class Reclaim(Operation[Sequence[Claim]]):
-    """A call to take over leases of a process that is gone, or that this one has forgotten."""
-
-    verb = "reclaim"
-
-    def __init__(self, limit: int, forgotten: Sequence[Lease] = ()) -> None:
-        super().__init__()
-        self.limit = limit
-        self.forgotten = forgotten
-        self.rows = limit
 
 
 def refill(tx: Transaction, operations: Sequence[Settle]) -> None:

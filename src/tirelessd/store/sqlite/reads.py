@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import apsw
-import msgspec
 
-from tirelessd.core.errors import InvalidRequest
 from tirelessd.core.item import (
     AttemptRecord,
     Body,
@@ -22,6 +19,7 @@ from tirelessd.core.item import (
     shown_state,
 )
 from tirelessd.store.base import Changed, Pause
+from tirelessd.store.cursors import Listed, ListedDead, encode
 from tirelessd.store.sqlite.connection import rows
 from tirelessd.store.sqlite.rare import find_few
 from tirelessd.store.sqlite.transaction import as_json
@@ -92,33 +90,6 @@ _LEASES: Final = """
 SELECT id, queue, row, token FROM items INDEXED BY items_leased
 WHERE state = 'leased' AND queue > ''
 """
-
-
-class Listed(msgspec.Struct, frozen=True, array_like=True, tag="items"):
-    """Where a list of items goes on: after this row."""
-
-    row: int = 0
-
-
-class ListedDead(msgspec.Struct, frozen=True, array_like=True, tag="dead"):
-    """Where a list of dead letters goes on: after the one that died then."""
-
-    died_at: float = -1.0
-    id: str = ""
-
-
-Cursor = TypeVar("Cursor", Listed, ListedDead)
-
-
-def cursor(after: str | None, kind: type[Cursor]) -> Cursor:
-    """What `next_after` of a page stands for; raises `InvalidRequest` for any other text."""
-    if after is None:
-        return kind()
-    try:
-        text = urlsafe_b64decode(after.encode("ascii") + b"==")
-        return msgspec.json.decode(text, type=kind)
-    except ValueError:  # so are the errors of msgspec, of base64 and of the encoding
-        raise InvalidRequest("after", "is no page's next_after of this list") from None
 
 
 def get(db: apsw.Connection, now: float, item_id: str) -> ItemRecord | None:
@@ -257,11 +228,6 @@ def _record(
 
 def _body(found: Sequence[Any]) -> Body | None:
     return Body(*found[0]) if found else None
-
-
-def encode(cursor: Listed | ListedDead) -> str:
-    """The text for a page's `next_after`."""
-    return urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
 
 
 def leases(db: apsw.Connection) -> Sequence[Lease]:

@@ -9,7 +9,7 @@ from tirelessd.core.decision import Complete, Decision, GiveUpBecause, RetryAfte
 from tirelessd.core.item import Lease
 from tirelessd.core.outcome import Reason
 from tirelessd.store.base import Settled
-from tirelessd.store.commit import Operation
+from tirelessd.store.operations import Fenced, Release, Renew, Settle
 from tirelessd.store.sqlite.transaction import Blobs, Transaction, as_json
 
 _HELD: Final = """
@@ -64,39 +64,6 @@ SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->
     :now - value ->> 6
 FROM jsonb_each(:rows)
 """
-
-
-class Settle(Operation[Sequence[Settled]]):
-    """Decisions to be written through their leases."""
-
-    verb = "settle"
-
-    def __init__(self, settlements: Sequence[Settlement]) -> None:
-        super().__init__()
-        self.settlements = settlements
-        self.rows = len(settlements)
-        self.size_bytes = sum([len(result_of(settlement)) for settlement in settlements])
-
-
-class Fenced(Operation[Sequence[bool]]):
-    """A call about leases alone; answered per lease by whether it held."""
-
-    def __init__(self, leases: Sequence[Lease]) -> None:
-        super().__init__()
-        self.leases = leases
-        self.rows = len(leases)
-
-
-class Release(Fenced):
-    """Leases to hand back unused."""
-
-    verb = "release"
-
-
-class Renew(Fenced):
-    """Leases to be confirmed."""
-
-    verb = "renew"
 
 
 _WRITTEN: Final = Settled(is_held=True)
@@ -156,12 +123,6 @@ def _answer(settlement: Settlement, held: set[_Fence]) -> Settled:
         return _REFUSED
     held.remove(fence)
     return _WRITTEN
-
-
-def result_of(settlement: Settlement) -> bytes:
-    """The bytes that the settlement adds to the commit."""
-    decision = settlement.decision
-    return (decision.result or b"") if isinstance(decision, Complete) else b""
 
 
 def _fence(lease: Lease) -> _Fence:

@@ -17,31 +17,27 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tirelessd.store.commit import Operation
-from tirelessd.store.sqlite.accept import Enqueue, enqueue
-from tirelessd.store.sqlite.claim import ClaimDue, Reclaim, claim, reclaim, refill
-from tirelessd.store.sqlite.connection import check_tables
-from tirelessd.store.sqlite.pauses import ChangePause, change_pauses
-from tirelessd.store.sqlite.settle import Release, Renew, Settle, release, renew, settle
-from tirelessd.store.sqlite.transaction import Transaction
-from tirelessd.store.sqlite.upkeep import (
+from tirelessd.store.operations import (
     Cancel,
+    ChangePause,
+    ClaimDue,
     DeleteDead,
+    Enqueue,
     Expire,
-    Purge,
+    Probe,
+    Reclaim,
     Redrive,
-    cancel,
-    delete_dead,
-    expire,
-    purge,
-    redrive,
+    Release,
+    Renew,
+    Settle,
 )
-
-
-class Probe(Operation[None]):
-    """A write without content: proves that a commit would be durable now."""
-
-    verb = "probe"
-    is_patient = False
+from tirelessd.store.sqlite.accept import enqueue
+from tirelessd.store.sqlite.claim import claim, reclaim, refill
+from tirelessd.store.sqlite.connection import check_tables
+from tirelessd.store.sqlite.pauses import change_pauses
+from tirelessd.store.sqlite.settle import release, renew, settle
+from tirelessd.store.sqlite.transaction import Transaction
+from tirelessd.store.sqlite.upkeep import Purge, cancel, delete_dead, expire, purge, redrive
 
 
 def probe(tx: Transaction, _operations: Sequence[Probe]) -> None:

@@ -44,18 +44,31 @@ from tirelessd.store.base import (
     Store,
 )
 from tirelessd.store.commit import Operation, kind_of
+from tirelessd.store.cursors import Listed, ListedDead, cursor, encode
+from tirelessd.store.operations import (
+    Cancel,
+    ChangeDead,
+    ChangePause,
+    ClaimDue,
+    DeleteDead,
+    Enqueue,
+    Expire,
+    Probe,
+    Reclaim,
+    Redrive,
+    Release,
+    Renew,
+    Settle,
+    answers_by_keys,
+)
 from tirelessd.store.sqlite import reads
-from tirelessd.store.sqlite.accept import Enqueue, find_keys
-from tirelessd.store.sqlite.claim import ClaimDue, Reclaim
+from tirelessd.store.sqlite.accept import find_keys
 from tirelessd.store.sqlite.lock import LockFile
 from tirelessd.store.sqlite.old import find_old
-from tirelessd.store.sqlite.pauses import ChangePause
 from tirelessd.store.sqlite.reader import Reader
-from tirelessd.store.sqlite.settle import Release, Renew, Settle
 from tirelessd.store.sqlite.snapshot import snapshot
-from tirelessd.store.sqlite.steps import Probe
 from tirelessd.store.sqlite.thread import WriterThread
-from tirelessd.store.sqlite.upkeep import Cancel, ChangeDead, DeleteDead, Expire, Purge, Redrive
+from tirelessd.store.sqlite.upkeep import Purge
 
 # What a caller waits at most for somebody else's write lock.
 BUSY_SECONDS: Final = 0.4
@@ -149,12 +162,7 @@ class SqliteStore(Store):
     async def find_keys(self, items: Sequence[NewItem]) -> Sequence[Replayed | Conflicting | None]:
         """Look keys up; an expired one is not known."""
         known = await self._read("find_keys", find_keys, items, self._time.now())
-        return [
-            known[item.queue, item.key.text].answer(item.key)
-            if item.key is not None and (item.queue, item.key.text) in known
-            else None
-            for item in items
-        ]
+        return answers_by_keys(known, items)
 
     async def claim(
         self, queue: str, limit: int, lease_seconds: float, *, recovered: int = 0
@@ -206,13 +214,13 @@ class SqliteStore(Store):
         self, queue: str, state: State | ShownState | None, after: str | None, limit: int
     ) -> Page:
         """A page of a queue: of a rare state at once, else in stretches that hold up no read."""
-        start = reads.cursor(after, reads.Listed)
+        start = cursor(after, Listed)
         if state is not None:
             now = self._time.now()
             few = await self._read("list", reads.list_few, now, queue, state, start, limit)
             if few is not None:
                 return few
-        following: reads.Listed | None = start
+        following: Listed | None = start
         found: list[ItemRecord] = []
         while following is not None and len(found) < limit:
             records, following = await self._read(
@@ -225,11 +233,11 @@ class SqliteStore(Store):
                 limit - len(found),
             )
             found += records
-        return Page(found, reads.encode(following) if following is not None else None)
+        return Page(found, encode(following) if following is not None else None)
 
     async def list_dead(self, selection: Selection, after: str | None, limit: int) -> Page:
         """A page of dead letters."""
-        start = reads.cursor(after, reads.ListedDead)
+        start = cursor(after, ListedDead)
         return await self._read("list", reads.list_dead, self._time.now(), selection, start, limit)
 
     async def redrive(

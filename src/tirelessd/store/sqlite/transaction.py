@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -13,6 +11,7 @@ import msgspec
 
 from tirelessd.core.errors import StoreUnavailable
 from tirelessd.store.sqlite.connection import rows
+from tirelessd.store.tokens import random_numbers
 
 _LEAVE_MARK: Final = """
 UPDATE commits SET mark = ?, last_row = max(last_row, ?), left_at = ?, booted_at = ?
@@ -61,11 +60,6 @@ class Transaction:
         """The queues that are paused at this moment."""
         found = self.run("SELECT queue FROM pauses WHERE coalesce(expires_at, 9e999) > :now")
         return frozenset(queue for (queue,) in found)
-
-
-def random_numbers(count: int) -> list[int]:
-    """Numbers of 63 bits, for SQLite's integers are signed; from the kernel."""
-    return [number >> 1 for number in struct.unpack(f"<{count}Q", os.urandom(8 * count))]
 
 
 def as_json(values: Iterable[Any]) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tirelessd.core.item import Selection, State
-from tirelessd.core.trace import TraceContext
 from tirelessd.store.base import Cancelled, Expired
 from tirelessd.store.commit import Operation
+from tirelessd.store.operations import Cancel, ChangeDead, DeleteDead, Expire, Redrive
 from tirelessd.store.sqlite.transaction import Transaction, as_json
 
 _CANCEL: Final = """
@@ -66,56 +66,6 @@ SELECT items.row, items.queue, items.state FROM json_each(:rows) AS wanted
 CROSS JOIN items ON items.row = wanted.value ->> 0
 WHERE items.finished_at < wanted.value ->> 1 + 0.001
 """
-
-
-class Cancel(Operation[Cancelled]):
-    """One queued item to be cancelled."""
-
-    verb = "cancel"
-    is_patient = False
-
-    def __init__(self, item_id: str) -> None:
-        super().__init__()
-        self.item_id = item_id
-
-
-class Expire(Operation[Sequence[Expired]]):
-    """Queued items past their deadline to be ended."""
-
-    verb = "expire"
-
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self.limit = limit
-        self.rows = limit
-
-
-class ChangeDead(Operation[Mapping[str, int]]):
-    """Dead letters to be changed; answered by how many, per queue."""
-
-    is_patient = False
-
-    def __init__(self, selection: Selection, limit: int) -> None:
-        super().__init__()
-        self.selection = selection
-        self.limit = limit
-        self.rows = limit
-
-
-class Redrive(ChangeDead):
-    """Dead letters to be put back; `trace` is where that was asked for."""
-
-    verb = "redrive"
-
-    def __init__(self, selection: Selection, limit: int, trace: TraceContext | None) -> None:
-        super().__init__(selection, limit)
-        self.trace = trace
-
-
-class DeleteDead(ChangeDead):
-    """Dead letters to be deleted."""
-
-    verb = "delete_dead"
 
 
 class Purge(Operation[Mapping[str, int]]):

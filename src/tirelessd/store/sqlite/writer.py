@@ -29,7 +29,8 @@ from tirelessd.store.sqlite.faults import Fault, fault_of, store_error
 from tirelessd.store.sqlite.files import DatabaseFiles, LogState
 from tirelessd.store.sqlite.settle import undo
 from tirelessd.store.sqlite.steps import execute
-from tirelessd.store.sqlite.transaction import Transaction, random_numbers
+from tirelessd.store.sqlite.transaction import Transaction
+from tirelessd.store.tokens import random_numbers
 
 # Pages in the log that are worth a checkpoint; it takes some milliseconds between two commits.
 CHECKPOINT_PAGES: Final = 1_000

@@ -1,0 +1,42 @@
+"""Where a list goes on: the places that `next_after` stands for."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import TypeVar
+
+import msgspec
+
+from tirelessd.core.errors import InvalidRequest
+
+
+class Listed(msgspec.Struct, frozen=True, array_like=True, tag="items"):
+    """Where a list of items goes on: after this row."""
+
+    row: int = 0
+
+
+class ListedDead(msgspec.Struct, frozen=True, array_like=True, tag="dead"):
+    """Where a list of dead letters goes on: after the one that died then."""
+
+    died_at: float = -1.0
+    id: str = ""
+
+
+Cursor = TypeVar("Cursor", Listed, ListedDead)
+
+
+def cursor(after: str | None, kind: type[Cursor]) -> Cursor:
+    """What `next_after` of a page stands for; raises `InvalidRequest` for any other text."""
+    if after is None:
+        return kind()
+    try:
+        text = urlsafe_b64decode(after.encode("ascii") + b"==")
+        return msgspec.json.decode(text, type=kind)
+    except ValueError:  # so are the errors of msgspec, of base64 and of the encoding
+        raise InvalidRequest("after", "is no page's next_after of this list") from None
+
+
+def encode(place: Listed | ListedDead) -> str:
+    """The text for a page's `next_after`."""
+    return urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
