@@ -27,6 +27,7 @@ from tirelessd.engine.engine import Engine
 from tirelessd.engine.handlers.http import HttpHandler
 from tirelessd.observe.dispatch import fan_out
 from tirelessd.observe.event_log import EventLog
+from tirelessd.observe.journal import Journal
 from tirelessd.observe.lines import LOOP_BLOCKED
 from tirelessd.observe.logs import Logs
 from tirelessd.observe.loop_watch import LoopWatch
@@ -104,6 +105,8 @@ class Daemon:
             clock=clock,
             buckets=self._settings.metrics.buckets.buckets(),
             has_canary=self._settings.canary is not None,
+            # With spans each is counted as it comes: an exemplar tells when it was.
+            journal=Journal(room=1) if self._settings.tracing.enabled else None,
         )
 
     def _make_engine(self, clock: Clock) -> Engine:
@@ -145,8 +148,9 @@ class Daemon:
         self._logs.write(LOOP_BLOCKED, seconds=seconds, where=where)
 
     def _read_gauges(self) -> None:
-        """Before a scrape: take over what is read and not counted."""
+        """Before a scrape: count what is not counted yet, take over what is only read."""
         health, status = self._engine.health(), self._engine.status()
+        self._metrics.catch_up()
         self._metrics.see_pools(status.pools)
         self._metrics.see_tasks(
             status.tasks,

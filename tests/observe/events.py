@@ -132,11 +132,13 @@ def make_metrics(*queues: QueueConfig, **options: Any) -> Metrics:
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     """One sample of the registry; None when there is no such series."""
+    metrics.catch_up()
     return metrics.registry.get_sample_value(f"tirelessd_{name}", labels)
 
 
 def series(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Every sample of the registry by its name and labels."""
+    metrics.catch_up()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in metrics.registry.collect()

@@ -13,6 +13,7 @@ from tirelessd.core.events import AttemptFinished, Event
 from tirelessd.core.outcome import Outcome
 from tirelessd.core.trace import TraceContext
 from tirelessd.observe.exemplars import Exemplars
+from tirelessd.observe.journal import Journal
 from tirelessd.observe.metrics import Metrics
 from tirelessd.observe.reference import EXEMPLIFIED, full_name
 from tirelessd.observe.tallies import CounterFamily, HistogramFamily
@@ -50,6 +51,7 @@ def traced(event: Event, trace: TraceContext) -> Event:
 
 def exemplified(metrics: Metrics) -> set[str]:
     """The families that have an exemplar somewhere."""
+    metrics.catch_up()
     return {
         full_name(family)
         for family in metrics.registry.collect()
@@ -78,7 +80,7 @@ def test_what_is_not_exported_is_not_pointed_to() -> None:
 
 def test_an_exemplar_has_the_ids_the_value_and_the_time() -> None:
     """All that leads from a point on a dashboard to a trace, in the 128 characters allowed."""
-    metrics = make_metrics(clock=Clock())
+    metrics = make_metrics(clock=Clock(), journal=Journal(room=1))
 
     metrics(AttemptFinished("work", "item-1", 1, 1, Outcome.SUCCESS, 0.2, trace=OURS))
 

@@ -87,6 +87,7 @@ def test_every_family_is_written_as_the_library_would(encode: Encode) -> None:
     for event in EXAMPLES:
         trace = {"trace": OURS} if "trace" in event.__struct_fields__ else {}
         metrics(replace(event, **trace))
+    metrics.catch_up()
     exposition = Exposition(encode)
     exposition.text(metrics.registry)
 

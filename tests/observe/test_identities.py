@@ -58,6 +58,7 @@ async def metrics(make_house: MakeHouse) -> Metrics:
     metrics = make_metrics(QUEUE)
     for event in house.recorder.events:
         metrics(event)
+    metrics.catch_up()
     metrics.see_pools(status.pools)
     assert status.snapshot is not None
     metrics.see_store(status.snapshot.snapshot, taken_at=1.0, duration_seconds=0.0)

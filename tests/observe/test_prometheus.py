@@ -23,7 +23,7 @@ async def target(aiohttp_server: AiohttpServer) -> AsyncIterator[str]:
     metrics = make_metrics()
     for event in EXAMPLES:
         metrics(event)
-    handler = ScrapeHandler(metrics.registry, lambda: None)
+    handler = ScrapeHandler(metrics.registry, metrics.catch_up)
     app = web.Application()
     app.router.add_get("/metrics", handler.__call__)
     server = await aiohttp_server(app)

@@ -33,6 +33,7 @@ def metrics() -> Metrics:
     metrics = make_metrics(QueueConfig("work"), QueueConfig("play"))
     for event in EXAMPLES:
         metrics(event)
+    metrics.catch_up()
     return metrics
 
 

@@ -16,7 +16,7 @@ class ClosedChildren(dict[str, Child], Generic[Child]):
     """One family's children by its last label, every legal value present from the start.
 
     `fixed` are the values of the labels before. A value outside the set is a defect somewhere: it
-    is counted under `__overflow__`, and told.
+    is counted under `__overflow__`, and told each time that it is looked up.
     """
 
     def __init__(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from threading import Lock
 from typing import Final
 
@@ -22,6 +24,7 @@ from tirelessd.observe.closed import ClosedChildren
 from tirelessd.observe.dispatch import Table
 from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import DaemonFamilies, IntakeFamilies, StoreFamilies
+from tirelessd.observe.journal import Journal
 from tirelessd.observe.registrar import TellOverflow
 
 EMBEDDED: Final = "sqlite"
@@ -30,8 +33,11 @@ EMBEDDED: Final = "sqlite"
 class IntakeMetrics:
     """Counts submit requests."""
 
-    def __init__(self, families: IntakeFamilies, clock: Clock, tell: TellOverflow) -> None:
-        self._exemplar = Exemplars(clock).of
+    def __init__(
+        self, families: IntakeFamilies, clock: Clock, journal: Journal, tell: TellOverflow
+    ) -> None:
+        self._exemplars = Exemplars(clock)
+        self._keep = journal.page(self._count_requests)
         self._results = ClosedChildren(families.requests, labels.INTAKE_RESULTS, tell)
         self._durations = ClosedChildren(families.duration, labels.INTAKE_CLASSES, tell)
         self._in_flight = 0
@@ -50,10 +56,15 @@ class IntakeMetrics:
 
     def _request_finished(self, event: IntakeRequestFinished) -> None:
         self._in_flight -= 1
-        self._results[event.result].inc()
-        took = event.duration_seconds
-        exemplar = self._exemplar(event.trace, took)
-        self._durations[status_class(event.status)].observe(took, exemplar)
+        self._keep(event)
+
+    def _count_requests(self, events: Sequence[IntakeRequestFinished]) -> None:
+        for result, count in Counter([event.result for event in events]).items():
+            self._results[result].inc(count)
+        for word in labels.INTAKE_CLASSES:
+            alike = [event for event in events if status_class(event.status) == word]
+            took = [event.duration_seconds for event in alike]
+            self._exemplars.observe(self._durations[word], alike, took)
 
 
 def status_class(status: int) -> str:
@@ -67,7 +78,10 @@ def status_class(status: int) -> str:
 class StoreMetrics:
     """Counts store verbs."""
 
-    def __init__(self, families: StoreFamilies, backend: str, tell: TellOverflow) -> None:
+    def __init__(
+        self, families: StoreFamilies, backend: str, journal: Journal, tell: TellOverflow
+    ) -> None:
+        self._keep = journal.page(self._count_operations)
         self._durations = ClosedChildren(families.duration, labels.STORE_OPERATIONS, tell, backend)
         kinds = [
             kind
@@ -85,13 +99,17 @@ class StoreMetrics:
 
     def table(self) -> Table:
         """Which method sees which event."""
-        return {StoreOperationFinished: self._operation_finished}
+        return {StoreOperationFinished: self._keep}
 
-    def _operation_finished(self, event: StoreOperationFinished) -> None:
-        operation = labels.STORE_VERBS.get(event.operation, labels.OVERFLOW)
-        self._durations[operation].observe(event.duration_seconds)
-        if event.error_kind is not None:
-            self._errors.get(operation, self._unknown_operation)[event.error_kind].inc()
+    def _count_operations(self, events: Sequence[StoreOperationFinished]) -> None:
+        took: defaultdict[str, list[float]] = defaultdict(list)
+        for event in events:
+            operation = labels.STORE_VERBS.get(event.operation, labels.OVERFLOW)
+            took[operation].append(event.duration_seconds)
+            if event.error_kind is not None:
+                self._errors.get(operation, self._unknown_operation)[event.error_kind].inc()
+        for operation, seconds in took.items():
+            self._durations[operation].observe_all(seconds)
 
 
 class DaemonMetrics:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from prometheus_client.samples import Exemplar
 
 from tirelessd.core.clock import Clock
 from tirelessd.core.trace import TraceContext
+from tirelessd.observe.tallies import Distribution
+
+
+class Traced(Protocol):
+    """An event that tells where in a trace it happened."""
+
+    @property
+    def trace(self) -> TraceContext | None:
+        """None outside of any trace."""
+        ...
 
 
 class Exemplars:
@@ -23,3 +36,13 @@ class Exemplars:
             return None
         labels = {"trace_id": trace.trace_id, "span_id": trace.span_id}
         return Exemplar(labels, value, self._clock.wall())
+
+    def observe(
+        self, distribution: Distribution, events: Sequence[Traced], values: Sequence[float]
+    ) -> None:
+        """Count a value of each event, and point from it to the event's span."""
+        distribution.observe_all(values)
+        for event, value in zip(events, values, strict=True):
+            # Without tracing there is none.
+            if event.trace is not None and (exemplar := self.of(event.trace, value)) is not None:
+                distribution.point(value, exemplar)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeVar
 
 from tirelessd.core.clock import Clock
 from tirelessd.core.events import (
@@ -26,8 +28,14 @@ from tirelessd.observe.closed import ClosedChildren
 from tirelessd.observe.dispatch import Table
 from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import AttemptFamilies, Families
+from tirelessd.observe.journal import Journal
 from tirelessd.observe.registrar import TellOverflow
 from tirelessd.observe.slo_metrics import QueueSlo
+
+Delivery = Literal["succeeded", "dead"]
+OfQueue = TypeVar(
+    "OfQueue", ItemAccepted, ItemClaimed, ClaimFinished, AttemptFinished, ItemSucceeded
+)
 
 
 class QueueEvents:
@@ -120,23 +128,30 @@ class ItemMetrics:
     """Counts what happens to items."""
 
     def __init__(
-        self, families: Families, queues: Sequence[QueueConfig], clock: Clock, tell: TellOverflow
+        self,
+        families: Families,
+        queues: Sequence[QueueConfig],
+        clock: Clock,
+        journal: Journal,
+        tell: TellOverflow,
     ) -> None:
         self._queues = QueuesEvents(families, queues, tell)
-        self._exemplar = Exemplars(clock).of
+        self._exemplars = Exemplars(clock)
+        self._journal = journal
 
     def foresee_unconfigured(self) -> None:
         """The store holds items of queues that are not configured; may be said again."""
         self._queues.foresee_unconfigured()
 
     def table(self) -> Table:
-        """Which method sees which event."""
+        """Which method sees which event: those that every item has by way of the journal."""
+        page = self._journal.page
         return {
-            ItemAccepted: self._item_accepted,
-            ItemClaimed: self._item_claimed,
-            ClaimFinished: self._claim_finished,
-            AttemptFinished: self._attempt_finished,
-            ItemSucceeded: self._item_succeeded,
+            ItemAccepted: page(self._items_accepted),
+            ItemClaimed: page(self._items_claimed),
+            ClaimFinished: page(self._claims_finished),
+            AttemptFinished: page(self._attempts_finished),
+            ItemSucceeded: page(self._items_succeeded),
             ItemDied: self._item_died,
             ItemCancelled: self._item_cancelled,
             ItemsRedriven: self._items_redriven,
@@ -146,63 +161,90 @@ class ItemMetrics:
             LateCompletion: self._late_completion,
         }
 
-    def _item_accepted(self, event: ItemAccepted) -> None:
-        queue = self._queues[event.queue]
-        queue.accepted.inc()
-        queue.size.observe(event.size_bytes)
+    # --- by way of the journal -----------------------------------------------
 
-    def _item_claimed(self, event: ItemClaimed) -> None:
-        queue = self._queues[event.queue]
-        # Numbers begin anew with a redrive, and so does what its callers call the first wait.
-        wait = queue.first_wait if event.attempt == 1 else queue.retry_wait
-        waited = event.waited_seconds
-        wait.observe(waited, self._exemplar(event.trace, waited))
+    def _by_queue(self, events: Sequence[OfQueue]) -> Iterator[tuple[QueueEvents, list[OfQueue]]]:
+        groups: defaultdict[str, list[OfQueue]] = defaultdict(list)
+        for event in events:
+            groups[event.queue].append(event)
+        for queue, group in groups.items():
+            yield self._queues[queue], group
 
-    def _claim_finished(self, event: ClaimFinished) -> None:
-        queue = self._queues[event.queue]
-        if event.items is None:
-            queue.claims["error"].inc()
-        elif event.items == 0:
-            queue.claims["empty"].inc()
-        else:
-            queue.claims["hit"].inc()
-            queue.claim_items.observe(event.items)
+    def _items_accepted(self, events: Sequence[ItemAccepted]) -> None:
+        for queue, group in self._by_queue(events):
+            queue.accepted.inc(len(group))
+            queue.size.observe_all([event.size_bytes for event in group])
 
-    def _attempt_finished(self, event: AttemptFinished) -> None:
-        queue, failure = self._queues[event.queue], event.failure
-        reason = failure.reason if failure is not None else labels.NO_REASON
-        queue.attempts[event.outcome][reason].inc()
-        # A drain decides how long a released attempt runs; that would blur how long work takes.
-        if event.outcome is not Outcome.RELEASED:
-            took = event.duration_seconds
-            queue.duration[event.outcome].observe(took, self._exemplar(event.trace, took))
+    def _items_claimed(self, events: Sequence[ItemClaimed]) -> None:
+        for queue, group in self._by_queue(events):
+            # Numbers begin anew with a redrive, and so does what its callers call the first wait.
+            first = [event for event in group if event.attempt == 1]
+            later = [event for event in group if event.attempt != 1]
+            for wait, claimed in ((queue.first_wait, first), (queue.retry_wait, later)):
+                waited = [event.waited_seconds for event in claimed]
+                self._exemplars.observe(wait, claimed, waited)
+
+    def _claims_finished(self, events: Sequence[ClaimFinished]) -> None:
+        for queue, group in self._by_queue(events):
+            found = [event.items for event in group if event.items]
+            failed = sum([event.items is None for event in group])
+            queue.claims["error"].inc(failed)
+            queue.claims["empty"].inc(len(group) - failed - len(found))
+            queue.claims["hit"].inc(len(found))
+            queue.claim_items.observe_all(found)
+
+    def _attempts_finished(self, events: Sequence[AttemptFinished]) -> None:
+        for queue, group in self._by_queue(events):
+            for outcome in Outcome:
+                if alike := [event for event in group if event.outcome is outcome]:
+                    self._count_attempts(queue, outcome, alike)
+
+    def _count_attempts(
+        self, queue: QueueEvents, outcome: Outcome, events: Sequence[AttemptFinished]
+    ) -> None:
+        failures = [event.failure for event in events if event.failure is not None]
+        reasons = Counter([str(failure.reason) for failure in failures])
+        reasons[labels.NO_REASON] += len(events) - len(failures)
+        for reason in reasons:
+            if count := reasons[reason]:
+                queue.attempts[outcome][reason].inc(count)
+        if outcome is Outcome.RELEASED:
+            # A drain decides how long such an attempt runs; that would blur how long work takes.
+            return
+        took = [event.duration_seconds for event in events]
+        self._exemplars.observe(queue.duration[outcome], events, took)
         if queue.slo is not None:
-            queue.slo.attempt_finished(event)
-        if (
-            event.outcome is Outcome.RETRY
-            and failure is not None
-            and failure.retry_after_seconds is not None
-        ):
-            queue.throttled.inc()
+            queue.slo.attempts_settled(events)
+        if outcome is Outcome.RETRY:
+            asked = sum([failure.retry_after_seconds is not None for failure in failures])
+            queue.throttled.inc(asked)
 
-    def _item_succeeded(self, event: ItemSucceeded) -> None:
-        queue = self._queues[event.queue]
-        queue.ends.completed["succeeded", event.attempts > 1].inc()
-        age = event.age_seconds
-        queue.end_to_end["succeeded"].observe(age, self._exemplar(event.trace, age))
-        queue.item_attempts["succeeded"].observe(event.attempts)
+    def _items_succeeded(self, events: Sequence[ItemSucceeded]) -> None:
+        for queue, group in self._by_queue(events):
+            self._count_ends(queue, "succeeded", group)
+
+    def _count_ends(
+        self,
+        queue: QueueEvents,
+        ending: Delivery,
+        events: Sequence[ItemSucceeded] | Sequence[ItemDied],
+    ) -> None:
+        attempts = [event.attempts for event in events]
+        retried = sum([number > 1 for number in attempts])
+        queue.ends.completed[ending, False].inc(len(events) - retried)
+        queue.ends.completed[ending, True].inc(retried)
+        queue.item_attempts[ending].observe_all(attempts)
+        ages = [event.age_seconds for event in events]
+        self._exemplars.observe(queue.end_to_end[ending], events, ages)
         if queue.slo is not None:
-            queue.slo.item_ended(event, is_success=True)
+            queue.slo.items_ended(events, are_successes=ending == "succeeded")
+
+    # --- as they come --------------------------------------------------------
 
     def _item_died(self, event: ItemDied) -> None:
         queue = self._queues[event.queue]
-        queue.ends.completed["dead", event.attempts > 1].inc()
-        queue.ends.dead[event.reason].inc(exemplar=self._exemplar(event.trace))
-        age = event.age_seconds
-        queue.end_to_end["dead"].observe(age, self._exemplar(event.trace, age))
-        queue.item_attempts["dead"].observe(event.attempts)
-        if queue.slo is not None:
-            queue.slo.item_ended(event, is_success=False)
+        queue.ends.dead[event.reason].inc(exemplar=self._exemplars.of(event.trace))
+        self._count_ends(queue, "dead", (event,))
 
     def _item_cancelled(self, event: ItemCancelled) -> None:
         self._queues[event.queue].ends.completed["cancelled", event.attempts > 1].inc()

@@ -49,6 +49,7 @@ from tirelessd.observe.daemon_metrics import DaemonMetrics, IntakeMetrics, Store
 from tirelessd.observe.dispatch import Table
 from tirelessd.observe.families import SCHEMA, Families, InfoFamilies
 from tirelessd.observe.item_metrics import ItemMetrics
+from tirelessd.observe.journal import Journal
 from tirelessd.observe.readings import PoolReading, StoreReading
 from tirelessd.observe.upstream_metrics import UpstreamMetrics
 
@@ -83,8 +84,9 @@ class Metrics:
     """An observer; every legal series is in its `registry` from the start, at 0.
 
     `store_label` tells stores apart; the series of the store come with `name_store` where it is not
-    known yet. `backend` is their kind. Events come, and `see_…` is called,
-    in the event loop's thread; the registry may be collected in any.
+    known yet. `backend` is their kind. Events come, and `see_…` and `catch_up` are called, in the
+    event loop's thread. The registry may be collected in any; it shows what came before the last
+    `catch_up`.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Metrics:
         clock: Clock,
         buckets: Buckets | None = None,
         has_canary: bool = False,
+        journal: Journal | None = None,
     ) -> None:
         # Both look at the process as a whole, so they come before anything is made.
         refuse_multiprocess_mode()
@@ -105,6 +108,7 @@ class Metrics:
         families = Families(self.registry, buckets or Buckets())
         names = [queue.name for queue in queues]
         tell = self._tell_overflow
+        self._journal = journal = journal or Journal()
         self._overflow = families.daemon.overflow
         self._pools = {queue.name: QueueGauges(families, queue) for queue in queues}
         self._families, self._names = families, names
@@ -117,15 +121,15 @@ class Metrics:
             state: families.daemon.lifecycle.labels(state) for state in labels.LIFECYCLE_STATES
         }
         destinations = [queue.destination for queue in queues if queue.destination is not None]
-        self._upstream = UpstreamMetrics(families.upstream, destinations, tell)
-        self._items = ItemMetrics(families, queues, clock, tell)
+        self._upstream = UpstreamMetrics(families.upstream, destinations, journal, tell)
+        self._items = ItemMetrics(families, queues, clock, journal, tell)
         self._daemon = DaemonMetrics(families.daemon, clock, tell, has_canary=has_canary)
         canary = CanaryMetrics(families.canary, clock, tell).table() if has_canary else {}
         self.table: Table = {
-            **IntakeMetrics(families.intake, clock, tell).table(),
+            **IntakeMetrics(families.intake, clock, journal, tell).table(),
             **self._items.table(),
             **self._upstream.table(),
-            **StoreMetrics(families.store, backend, tell).table(),
+            **StoreMetrics(families.store, backend, journal, tell).table(),
             **self._daemon.table(),
             **canary,
         }
@@ -148,6 +152,10 @@ class Metrics:
     def line_tally(self) -> DaemonMetrics:
         """Where the log counts its lines."""
         return self._daemon
+
+    def catch_up(self) -> None:
+        """Have everything in the registry that came until now."""
+        self._journal.catch_up()
 
     def name_store(self, label: str) -> None:
         """Have the series of the store, which is open by now."""

@@ -9,8 +9,9 @@ counts in neither, and in `wait` only where it was attempted before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tirelessd.core.events import AttemptFinished, ItemDied, ItemSucceeded
-from tirelessd.core.outcome import Outcome
 from tirelessd.core.queue import QueueConfig, Slo
 from tirelessd.observe.registrar import Registrar
 
@@ -49,11 +50,10 @@ class Promise:
         self._events = families.events.labels(queue, slo)
         self._good = families.good.labels(queue, slo)
 
-    def count(self, *, is_kept: bool) -> None:
-        """An item it was kept to, or not."""
-        self._events.inc()
-        if is_kept:
-            self._good.inc()
+    def count(self, items: int, kept: int) -> None:
+        """So many items, and to how many of them it was kept."""
+        self._events.inc(items)
+        self._good.inc(kept)
 
 
 class QueueSlo:
@@ -69,14 +69,17 @@ class QueueSlo:
         families.target.labels(config.name, "wait").set(config.slo.wait_seconds)
         families.target.labels(config.name, "end_to_end").set(config.slo.end_to_end_seconds)
 
-    def attempt_finished(self, event: AttemptFinished) -> None:
-        """An attempt was settled."""
-        if event.attempt == 1 and event.outcome is not Outcome.RELEASED:
-            self._wait.count(is_kept=event.waited_seconds <= self._slo.wait_seconds)
+    def attempts_settled(self, events: Sequence[AttemptFinished]) -> None:
+        """Attempts were settled, none of them by being handed back."""
+        waits = [event.waited_seconds for event in events if event.attempt == 1]
+        limit = self._slo.wait_seconds
+        self._wait.count(len(waits), sum([wait <= limit for wait in waits]))
 
-    def item_ended(self, event: ItemSucceeded | ItemDied, *, is_success: bool) -> None:
-        """An item succeeded or died."""
-        if event.attempts == 0:
-            self._wait.count(is_kept=False)
-        self._end_to_end.count(is_kept=event.age_seconds <= self._slo.end_to_end_seconds)
-        self._success.count(is_kept=is_success)
+    def items_ended(
+        self, events: Sequence[ItemSucceeded] | Sequence[ItemDied], *, are_successes: bool
+    ) -> None:
+        """Items succeeded or died."""
+        limit = self._slo.end_to_end_seconds
+        self._wait.count(sum([event.attempts == 0 for event in events]), 0)
+        self._end_to_end.count(len(events), sum([event.age_seconds <= limit for event in events]))
+        self._success.count(len(events), len(events) if are_successes else 0)

@@ -69,11 +69,20 @@ class Distribution(Series):
 
     def observe(self, value: float, exemplar: Exemplar | None = None) -> None:
         """Count a value; one that equals a bound is under it. A bucket shows its last exemplar."""
-        bucket = bisect_left(self._bounds, value)
-        self._counts[bucket] += 1
-        self._sum += value
+        self.observe_all((value,))
         if exemplar is not None:
-            self._exemplars[bucket] = exemplar
+            self.point(value, exemplar)
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Count values, each like `observe`."""
+        bounds, counts = self._bounds, self._counts
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+        self._sum += sum(values)
+
+    def point(self, value: float, exemplar: Exemplar) -> None:
+        """Show the exemplar with the bucket of a value that was counted."""
+        self._exemplars[bisect_left(self._bounds, value)] = exemplar
 
     def add_to(self, metric: Metric) -> None:
         """Add its samples: the buckets, each with all below it, the count and the sum."""

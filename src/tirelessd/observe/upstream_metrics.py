@@ -12,6 +12,7 @@ from typing import Final
 from tirelessd.core.buckets import Buckets
 from tirelessd.core.events import UpstreamConnected, UpstreamRequestFinished
 from tirelessd.observe.dispatch import Table
+from tirelessd.observe.journal import Journal
 from tirelessd.observe.labels import OVERFLOW, UPSTREAM_CLASSES
 from tirelessd.observe.registrar import Registrar, TellOverflow
 from tirelessd.observe.tallies import Tally
@@ -66,8 +67,13 @@ class UpstreamMetrics:
     """Counts requests to upstreams, and reads their connections."""
 
     def __init__(
-        self, families: UpstreamFamilies, destinations: Sequence[str], tell: TellOverflow
+        self,
+        families: UpstreamFamilies,
+        destinations: Sequence[str],
+        journal: Journal,
+        tell: TellOverflow,
     ) -> None:
+        self._journal = journal
         self._tell = tell
         shown = list(dict.fromkeys(destinations))
         # There from the start, like all others, where it is known that they will be needed.
@@ -83,18 +89,21 @@ class UpstreamMetrics:
     def table(self) -> Table:
         """Which method sees which event."""
         return {
-            UpstreamConnected: self._connected,
-            UpstreamRequestFinished: self._request_finished,
+            UpstreamConnected: self._journal.page(self._connected),
+            UpstreamRequestFinished: self._journal.page(self._requests_finished),
         }
 
-    def _connected(self, event: UpstreamConnected) -> None:
-        self._wait.observe(event.waited_seconds)
-        (self._reused if event.is_reused else self._new).inc()
+    def _connected(self, events: Sequence[UpstreamConnected]) -> None:
+        self._wait.observe_all([event.waited_seconds for event in events])
+        reused = sum([event.is_reused for event in events])
+        self._reused.inc(reused)
+        self._new.inc(len(events) - reused)
 
-    def _request_finished(self, event: UpstreamRequestFinished) -> None:
-        destination = self._destinations.get(event.destination) or self._overflown()
-        destination.requests[code_class(event.status)].inc()
-        destination.duration.observe(event.duration_seconds)
+    def _requests_finished(self, events: Sequence[UpstreamRequestFinished]) -> None:
+        for event in events:
+            destination = self._destinations.get(event.destination) or self._overflown()
+            destination.requests[code_class(event.status)].inc()
+            destination.duration.observe(event.duration_seconds)
 
     def _overflown(self) -> Destination:
         self._tell("tirelessd_upstream_requests", "destination")
