@@ -15,9 +15,13 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
+from tirelessd.observe.tallies import Series, TalliedMetric
+
 Encode = Callable[[Collector], bytes]
 
 END: Final = "# EOF\n"
+# From here on the library writes an exponent.
+WRITTEN_WHOLE: Final = 1_000_000
 
 
 class Exposition:
@@ -32,13 +36,18 @@ class Exposition:
         self._end = END if encode(_Only()).endswith(END.encode()) else ""
         self._titles: dict[str, str] = {}
         self._heads: dict[tuple[object, ...], str] = {}
+        self._heads_of: dict[Series, list[str]] = {}
 
     def text(self, collector: Collector) -> bytes:
         """Every sample of the collector."""
         parts: list[str] = []
         for metric in collector.collect():
             parts.append(self._title(metric))
-            parts += [self._line(metric, sample) for sample in metric.samples]
+            if isinstance(metric, TalliedMetric):
+                for child in metric.children:
+                    parts += self._lines(metric, child)
+            else:
+                parts += [self._line(metric, sample) for sample in metric.samples]
         parts.append(self._end)
         return "".join(parts).encode()
 
@@ -48,23 +57,51 @@ class Exposition:
             title = self._titles[metric.name] = self._written(_copy(metric, ()))
         return title
 
+    def _lines(self, metric: Metric, child: Series) -> list[str]:
+        """A child of one of our own families: nothing of it changes but the values."""
+        heads = self._heads_of.get(child)
+        if heads is None:
+            heads = self._heads_of[child] = [
+                self._head(metric, sample) for sample in child.samples()
+            ]
+        lines = [
+            f"{head}{number_text(value)}\n"
+            for head, value in zip(heads, child.values(), strict=True)
+        ]
+        # The plain format has no room for one.
+        if self._end:
+            for number, exemplar in enumerate(child.exemplars()):
+                if exemplar is not None:
+                    lines[number] = f"{lines[number][:-1]}{exemplar_text(exemplar)}\n"
+        return lines
+
     def _line(self, metric: Metric, sample: Sample) -> str:
-        if sample.timestamp is not None or sample.native_histogram:
+        if sample.timestamp is not None or sample.native_histogram or sample.exemplar:
             return self._whole_line(metric, sample)
         key = (sample.name, *sample.labels.items())
         head = self._heads.get(key)
         if head is None:
-            line = self._whole_line(metric, sample._replace(exemplar=None))
-            head = self._heads[key] = line.rpartition(" ")[0] + " "
-        # The plain format has no room for one.
-        pointer = exemplar_text(sample.exemplar) if sample.exemplar and self._end else ""
-        return f"{head}{floatToGoString(sample.value)}{pointer}\n"
+            head = self._heads[key] = self._head(metric, sample)
+        return f"{head}{number_text(sample.value)}\n"
+
+    def _head(self, metric: Metric, sample: Sample) -> str:
+        line = self._whole_line(metric, sample._replace(exemplar=None))
+        return line.rpartition(" ")[0] + " "
 
     def _whole_line(self, metric: Metric, sample: Sample) -> str:
         return self._written(_copy(metric, (sample,))).removeprefix(self._title(metric))
 
     def _written(self, metric: Metric) -> str:
         return self._encode(_Only(metric)).decode().removesuffix(self._end)
+
+
+def number_text(value: float) -> str:
+    """A value as the library writes it."""
+    # Most are small whole numbers, and to ask what they are is the faster way to write them.
+    if type(value) is int and 0 <= value < WRITTEN_WHOLE:
+        return f"{value}.0"
+    text: str = floatToGoString(value)
+    return text
 
 
 def exemplar_text(exemplar: Exemplar) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, zip_longest
 from typing import Final, Generic, TypeVar
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Exemplar
+from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
 INFINITY: Final = float("inf")
@@ -26,8 +27,24 @@ class Series(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def add_to(self, metric: Metric) -> None:
-        """Add its samples."""
+    def values(self) -> Sequence[float]:
+        """What its samples show, in their order, as of now."""
+
+    @abstractmethod
+    def exemplars(self) -> Sequence[Exemplar | None]:
+        """What its samples point to, in the same order; the last ones may be missing."""
+
+    @abstractmethod
+    def heads(self) -> Sequence[tuple[str, dict[str, str]]]:
+        """The names and labels of its samples, in the same order; always the same."""
+
+    def samples(self) -> list[Sample]:
+        """Its samples."""
+        values, exemplars = self.values(), self.exemplars()
+        return [
+            Sample(name, labels, value, None, exemplar)
+            for (name, labels), value, exemplar in zip_longest(self.heads(), values, exemplars)
+        ]
 
 
 class Tally(Series):
@@ -47,15 +64,23 @@ class Tally(Series):
         if exemplar is not None:
             self._exemplar = exemplar
 
-    def add_to(self, metric: Metric) -> None:
-        """Add its sample."""
-        metric.add_sample(self._name, self._labels, self.value, exemplar=self._exemplar)
+    def values(self) -> Sequence[float]:
+        """The count."""
+        return (self.value,)
+
+    def exemplars(self) -> Sequence[Exemplar | None]:
+        """The last one."""
+        return (self._exemplar,)
+
+    def heads(self) -> Sequence[tuple[str, dict[str, str]]]:
+        """The one sample's."""
+        return ((self._name, self._labels),)
 
 
 class Distribution(Series):
     """How many values fell under each bound, and their sum."""
 
-    __slots__ = ("_bounds", "_counts", "_exemplars", "_labels", "_name", "_series", "_sum")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_labels", "_name", "_sum")
 
     def __init__(self, name: str, labels: dict[str, str], bounds: Sequence[float]) -> None:
         self._bounds = bounds
@@ -64,8 +89,6 @@ class Distribution(Series):
         self._sum = 0.0
         self._name = name
         self._labels = labels
-        # A scrape writes the same labels each time, so they are made once.
-        self._series = [{**labels, "le": bound_text(b)} for b in (*bounds, INFINITY)]
 
     def observe(self, value: float, exemplar: Exemplar | None = None) -> None:
         """Count a value; one that equals a bound is under it. A bucket shows its last exemplar."""
@@ -84,22 +107,53 @@ class Distribution(Series):
         """Show the exemplar with the bucket of a value that was counted."""
         self._exemplars[bisect_left(self._bounds, value)] = exemplar
 
-    def add_to(self, metric: Metric) -> None:
-        """Add its samples: the buckets, each with all below it, the count and the sum."""
+    def values(self) -> Sequence[float]:
+        """The buckets, each with all below it, the count and the sum."""
         # Copied at once: in another thread, values may be counted while this adds them up.
-        total = 0
-        buckets = zip(self._series, self._counts.copy(), self._exemplars, strict=True)
-        for labels, count, exemplar in buckets:
-            total += count
-            metric.add_sample(f"{self._name}_bucket", labels, total, exemplar=exemplar)
-        metric.add_sample(f"{self._name}_count", self._labels, total)
-        metric.add_sample(f"{self._name}_sum", self._labels, self._sum)
+        buckets = list(accumulate(self._counts.copy()))
+        return [*buckets, buckets[-1], self._sum]
+
+    def exemplars(self) -> Sequence[Exemplar | None]:
+        """Those of the buckets."""
+        return self._exemplars
+
+    def heads(self) -> Sequence[tuple[str, dict[str, str]]]:
+        """Those of the buckets, the count and the sum."""
+        bounds = [bound_text(bound) for bound in (*self._bounds, INFINITY)]
+        return [
+            *((f"{self._name}_bucket", {**self._labels, "le": bound}) for bound in bounds),
+            (f"{self._name}_count", self._labels),
+            (f"{self._name}_sum", self._labels),
+        ]
 
 
 def bound_text(bound: float) -> str:
     """A bound as the library writes it."""
     text: str = floatToGoString(bound)
     return text
+
+
+class TalliedMetric(Metric):
+    """A metric that makes its samples for whoever asks; a scrape writes the children as they are.
+
+    Five thousand samples, each a value with a name and labels of its own, take longer to make than
+    to write.
+    """
+
+    def __init__(
+        self, name: str, text: str, kind: str, unit: str, children: Sequence[Series]
+    ) -> None:
+        super().__init__(name, text, kind, unit)
+        self.children = children
+        # Or the empty list that the library puts there would hide what `__getattr__` makes.
+        del self.samples
+
+    def __getattr__(self, name: str) -> list[Sample]:
+        """The samples, when they are first asked for."""
+        if name != "samples":
+            raise AttributeError(name)
+        self.samples = [sample for child in self.children for sample in child.samples()]
+        return self.samples
 
 
 Child = TypeVar("Child", bound=Series)
@@ -134,10 +188,8 @@ class Family(Collector, Generic[Child]):
     def collect(self) -> Iterable[Metric]:
         """The metric with the samples of all children."""
         # The children are copied, for one may be made while the scrape's thread is here.
-        (metric,) = self.describe()
-        for child in tuple(self._children.values()):
-            child.add_to(metric)
-        return [metric]
+        children = tuple(self._children.values())
+        return [TalliedMetric(self.name, self._text, self._kind, self._unit, children)]
 
 
 class CounterFamily(Family[Tally]):
