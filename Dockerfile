@@ -22,13 +22,14 @@ FROM scratch AS wheels
 COPY --from=download /wheels /
 
 FROM tools AS build
-# Hashes in sets and dates in files would make two builds differ.
+# Dates in files and in bytecode would make two builds differ, and so would the order of a set.
 ARG SOURCE_DATE_EPOCH=1580601600
 ENV PIP_CONFIG_FILE=/dev/null \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_NO_INDEX=1 \
     PIP_QUIET=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
     PYTHONHASHSEED=0
 COPY requirements/build.lock requirements/tracing.lock /requirements/
 RUN --mount=type=bind,from=wheels,target=/wheels \
