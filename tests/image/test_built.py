@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from tests.image.container import DATA, Container, Image
+from tests.image.container import CONFIG, DATA, Container, Image
 from tests.image.launch import Mount
 from tests.image.tree import Entry, read_tree, weigh
 from tests.live.server import free_port
@@ -215,18 +215,38 @@ async def test_next_container_goes_on(
     """What a drained container has not ended, the next one on its volume does; nothing is lost."""
     serve_the_demo(container, server)
     client = Client(session, await container.start())
-    numbers = range(101, 181)
+    numbers = range(101, 301)
 
     await client.submit(numbers)
     code = await container.stop()
     ended = set(server.tally.predicted)
-    successor = Client(session, await container.start())
-    await wait_ended(successor, len(set(numbers) - ended))
+    addresses = await container.start()
+    await wait_succeeded(session, addresses, len(numbers))
 
     assert code == 0
     assert 0 < len(ended) < len(numbers)
     assert server.tally.predicted == set(numbers)
-    assert await successor.dead_letters() == []
+
+
+async def wait_succeeded(session: aiohttp.ClientSession, addresses: Addresses, items: int) -> None:
+    """Return once so many items have succeeded, in whatever container."""
+    url = f"{addresses.api}/v1/queues/predictions/items?state=succeeded&limit=1000"
+
+    async def is_over() -> bool:
+        async with session.get(url) as response:
+            return len((await response.json())["items"]) == items
+
+    await wait_until(is_over, PATIENCE_SECONDS)
+
+
+async def test_missing_configuration_is_named(container: Container) -> None:
+    """Without a configuration the image's own command ends with 2, and names the file it wants."""
+    settings = container.image.settings
+
+    ran = await container.run(*settings["Entrypoint"], *settings["Cmd"])
+
+    assert ran.code == 2
+    assert CONFIG in ran.output
 
 
 async def test_handlers_are_put_in(container: Container, session: aiohttp.ClientSession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from fnmatch import fnmatch
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
+
+from tirelessd import __version__
 
 ROOT = Path(__file__).parents[2]
 SECRETS_AND_LITTER = [
@@ -68,20 +71,61 @@ def is_sent(path: str) -> bool:
     return sent
 
 
-def test_linter_has_nothing_to_say() -> None:
-    """Hadolint finds nothing, with every rule on."""
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+def handlers_recipe() -> str:
+    """What README.md shows for an image with handlers in it."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return readme.partition("```dockerfile\n")[2].partition("```")[0]
 
+
+@pytest.mark.parametrize(
+    "recipe", [(ROOT / "Dockerfile").read_text(encoding="utf-8"), handlers_recipe()]
+)
+def test_linter_has_nothing_to_say(recipe: str) -> None:
+    """Hadolint finds nothing, with every rule on, here and in what README.md shows."""
     linted = subprocess.run(
-        ["hadolint", "--config", "/dev/null", "Dockerfile"],  # noqa: S607  (of .venv)
-        cwd=ROOT,
+        ["hadolint", "--config", "/dev/null", "-"],  # noqa: S607  (of .venv)
+        input=recipe,
         capture_output=True,
         text=True,
         check=False,
     )
 
+    assert "FROM" in recipe
+    assert "hadolint" not in recipe
     assert (linted.returncode, linted.stdout) == (0, "")
-    assert "hadolint" not in text
+
+
+def test_builder_is_told_what_the_recipe_asks() -> None:
+    """`make image` gives the recipe its dates and its labels, and passes on what it is given."""
+    script = ["sh", "scripts/image.sh", "--build-arg", "BASE_IMAGE=python@sha256:1"]
+
+    # What docker would be told, for `echo` takes its place.
+    told = run(script, BUILDER="echo").stdout
+
+    given = set(re.findall(r"--build-arg (\w+)=\S+", told))
+    assert given == {"SOURCE_DATE_EPOCH", "VERSION", "REVISION", "CREATED", "BASE_IMAGE"}
+    assert given <= {text.partition("=")[0] for text in texts("ARG")}
+    assert f"--tag tirelessd:{__version__} " in told
+
+
+def test_missing_builder_is_named() -> None:
+    """Without a builder `make image` ends with 2 and says what to install."""
+    ran = run(["sh", "scripts/image.sh"], BUILDER="no-such-builder")
+
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("An image needs no-such-builder: install one")
+
+
+def run(command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command here, with some more variables."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_bases_are_the_builders_to_choose() -> None:
