@@ -50,15 +50,9 @@ def second_image(builder: Builder, tmp_path_factory: pytest.TempPathFactory) -> 
     return Image(builder.unpack("second"), builder.inspect("second"))
 
 
-@pytest.fixture(scope="session")
-def copy(builder: Builder, image: Image) -> Image:
-    """The first image once more, for containers leave places in it that something is mounted on."""
-    return Image(builder.unpack("first"), image.about)
-
-
 @pytest.fixture
-async def container(copy: Image, tmp_path: Path) -> AsyncIterator[Container]:
+async def container(image: Image, tmp_path: Path) -> AsyncIterator[Container]:
     """A container with an empty volume, not yet started."""
-    container = Container(copy, tmp_path)
+    container = Container(image, tmp_path)
     yield container
     await container.close()

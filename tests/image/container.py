@@ -45,12 +45,21 @@ class Image:
         settings: Mapping[str, Any] = self.about["config"]
         return settings
 
-    def spec(self, command: Sequence[str], mounts: list[Mount]) -> Spec:
+    def spec(self, command: Sequence[str], layer: Path, mounts: list[Mount]) -> Spec:
         """How a command is run in it."""
         user, group = map(int, self.settings["User"].split(":"))
         environment = dict(line.split("=", 1) for line in self.settings["Env"])
         folder = self.settings["WorkingDir"]
-        return Spec(str(self.root), list(command), user, group, folder, environment, mounts)
+        return Spec(
+            str(self.root),
+            str(layer),
+            list(command),
+            user,
+            group,
+            folder,
+            environment,
+            mounts,
+        )
 
 
 @dataclass
@@ -98,12 +107,13 @@ class Container:
     async def _launch(
         self, command: Sequence[str], output: Any, errors: Any
     ) -> asyncio.subprocess.Process:
-        spec = self.folder / "spec.json"
-        spec.write_bytes(msgspec.json.encode(self.image.spec(command, self.mounts)))
+        path, layer = self.folder / "spec.json", self.folder / "layer"
+        layer.mkdir(exist_ok=True)
+        path.write_bytes(msgspec.json.encode(self.image.spec(command, layer, self.mounts)))
         # `--kill-child`: whatever becomes of us, no process is left in there.
         return await asyncio.create_subprocess_exec(
             *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
-            *(sys.executable, str(LAUNCH), str(spec)),
+            *(sys.executable, str(LAUNCH), str(path)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=errors,

@@ -31,9 +31,10 @@ class Mount(msgspec.Struct, frozen=True):
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """What to run, as what, and where."""
+    """What to run, as what, and where; `layer` is an empty folder for what only this one sees."""
 
-    root: str
+    image: str
+    layer: str
     command: list[str]
     user: int
     group: int
@@ -47,11 +48,10 @@ def mount(*words: str | Path) -> None:
     subprocess.run(["mount", *map(str, words)], check=True)  # noqa: S607  (of the system)
 
 
-def prepare(spec: Spec) -> None:
-    """Mount everything below the root, and make it read-only."""
-    root = Path(spec.root)
+def prepare(spec: Spec) -> Path:
+    """Mount everything below a root, and make that read-only; gives it."""
     mount("--make-rprivate", "/")
-    mount("--bind", root, root)
+    root = lay(Path(spec.layer), over=spec.image)
     for each in spec.mounts:
         place = root / each.target.lstrip("/")
         make_place(place, is_folder=Path(each.source).is_dir())
@@ -65,7 +65,19 @@ def prepare(spec: Spec) -> None:
         mount("--bind", f"/dev/{name}", root / "dev" / name)
     for name in SHELLS:
         mount("--bind", "/dev/null", root / name)
-    mount("-o", "remount,bind,ro", root)
+    mount("-o", "remount,ro", root)
+    return root
+
+
+def lay(layer: Path, over: str) -> Path:
+    """Put a layer in memory over an image, for the places that something is mounted on."""
+    mount("-t", "tmpfs", "-o", "mode=755", "none", layer)
+    root, upper, work = (layer / name for name in ("root", "upper", "work"))
+    for folder in (root, upper, work):
+        folder.mkdir()
+    layers = f"lowerdir={over},upperdir={upper},workdir={work}"
+    mount("-t", "overlay", "-o", layers, "none", root)
+    return root
 
 
 def make_place(place: Path, *, is_folder: bool) -> None:
@@ -92,8 +104,7 @@ def give_up_privileges(spec: Spec) -> None:
 def main() -> None:
     """Read what to be from the file that is named, and become it."""
     spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Spec)
-    prepare(spec)
-    os.chroot(spec.root)
+    os.chroot(prepare(spec))
     os.chdir(spec.folder)
     give_up_privileges(spec)
     os.execve(spec.command[0], spec.command, spec.environment)  # noqa: S606  (that is the point)
