@@ -115,7 +115,7 @@ lock: ## renew requirements/*.lock
 
 .PHONY: clean
 clean: ## remove what make has made, except ./data
-	rm -rf .venv .venv-lock .venv-pictures .tools .setup.lock dist
+	rm -rf .venv .venv-lock .venv-pictures .tools .setup.lock dist build/image
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests examples bench grafana -name __pycache__ -type d -prune -exec rm -rf {} +
 
