@@ -9,7 +9,9 @@ import pytest
 
 from tests.clock import ManualClock
 from tests.store.shelf import Shelf
+from tests.store.still import StillDatabase, StillPools, postgres_url
 from tirelessd.store.base import Store
+from tirelessd.store.postgres.store import PostgresStore
 from tirelessd.store.sqlite import SqliteStore
 
 MakeStore = Callable[[ManualClock], Store]
@@ -20,8 +22,15 @@ def sqlite(tmp_path: Path) -> MakeStore:
     return lambda clock: SqliteStore(tmp_path / "tirelessd.db", clock=clock)
 
 
-# A second store joins the suite by a line here.
+def postgresql(_tmp_path: Path) -> MakeStore:
+    """The shared store on a real server, at the time of the test's clock."""
+    database = StillDatabase(postgres_url())
+    return lambda clock: PostgresStore(StillPools(database, clock), clock=clock)
+
+
 KINDS: dict[str, Callable[[Path], MakeStore]] = {"sqlite": sqlite}
+if postgres_url():
+    KINDS["postgresql"] = postgresql
 
 
 @pytest.fixture(params=KINDS)

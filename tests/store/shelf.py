@@ -79,6 +79,10 @@ class Slots:
         self.free -= 1
         return True
 
+    def lease_seconds(self, _queue: str) -> float:
+        """What a lease lasts."""
+        return LEASE_SECONDS
+
     def deliver(self, claim: Claim) -> None:
         """Take an item."""
         self.claims.append(claim)

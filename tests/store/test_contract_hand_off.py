@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.clock import START_AT
-from tests.store.shelf import Shelf, Slots, accepted, ids_of, key, new_item, retry, succeed
+from tests.store.shelf import Shelf, Slots, accepted, ids_of, key, new_item, succeed
 from tirelessd.core.errors import StoreError
 from tirelessd.core.item import Claim, Item, State
 from tirelessd.store.base import Accepted, Replayed
@@ -110,19 +110,6 @@ async def test_item_behind_one_of_the_same_commit_is_not_handed_off(shelf: Shelf
 
     assert slots.claims == []
     assert ids_of(await shelf.take()) == [first.id, second.id]
-
-
-async def test_item_that_becomes_ready_in_the_commit_goes_first(shelf: Shelf) -> None:
-    """A retry that is due at once stands before an item accepted in the same commit."""
-    slots = Slots(free=1)
-    await shelf.put(new_item())
-    claim = await shelf.take_one()
-
-    await asyncio.gather(
-        shelf.store.enqueue([new_item()], slots), shelf.settle(retry(claim, seconds=0.0))
-    )
-
-    assert slots.claims == []
 
 
 async def test_replay_is_not_handed_off(shelf: Shelf) -> None:

@@ -18,6 +18,10 @@ class HandingOff:
         """Set a slot of the queue aside."""
         return self._pools[queue].reserve()
 
+    def lease_seconds(self, queue: str) -> float:
+        """What the queue's leases last."""
+        return self._pools[queue].config.lease_seconds
+
     def deliver(self, claim: Claim) -> None:
         """Start the item on the slot that was set aside."""
         # Never blocks: the slot was set aside, so there is room in the queue before it.

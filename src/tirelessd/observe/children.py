@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from prometheus_client import Gauge
@@ -68,8 +69,9 @@ class StoreGauges:
             if queue in self._queues:
                 self._queues[queue].see(counts)
         self._size.set(reading.size_bytes)
-        self._free.set(reading.free_bytes)
-        self._log.set(reading.log_bytes)
+        # What is not known here is no number: a zero would say that the disk is full.
+        self._free.set(math.nan if reading.free_bytes is None else reading.free_bytes)
+        self._log.set(math.nan if reading.log_bytes is None else reading.log_bytes)
         self._skew.set(-reading.ahead_seconds)
         self._at.set(taken_at)
         self._duration.set(duration_seconds)

@@ -90,13 +90,13 @@ class StoreReading(Protocol):
         ...
 
     @property
-    def free_bytes(self) -> int:
-        """Room left for it."""
+    def free_bytes(self) -> int | None:
+        """Room left for it; None where only the store's host knows."""
         ...
 
     @property
-    def log_bytes(self) -> int:
-        """The write-ahead log."""
+    def log_bytes(self) -> int | None:
+        """The write-ahead log; None as before."""
         ...
 
     @property

@@ -39,12 +39,16 @@ from tirelessd.core.trace import TraceContext
 class HandOff(Protocol):
     """The pool's side of a hand-off: an item stored already leased, for a slot that waits for it.
 
-    All three are called in the event loop's thread and never block. For each `reserve` that
+    All are called in the event loop's thread and never block. For each `reserve` that
     answered True exactly one `deliver` or `give_back` follows.
     """
 
     def reserve(self, queue: str) -> bool:
         """Set one free slot of the queue aside; False when there is none or none may be used."""
+        ...
+
+    def lease_seconds(self, queue: str) -> float:
+        """How long the lease of a handed-off item lasts until it is renewed."""
         ...
 
     def deliver(self, claim: Claim) -> None:
@@ -131,16 +135,19 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """All queues at one moment; items of unconfigured queues stand in a sum of their own.
 
-    Sizes are of the data, of the room left for it, and of the write-ahead log. `ahead_seconds` is
-    how far the store's time was ahead of this host's clock.
+    Sizes are of the data, of the room left for it, and of the write-ahead log; None where only the
+    store's host knows. `ahead_seconds` is how far the store's time was ahead of this host's clock.
+    `dead_rows` are still in the way of searches; the oldest transaction may be what keeps them.
     """
 
     queues: Mapping[str, QueueSnapshot]
     unconfigured: QueueSnapshot
     size_bytes: int
-    free_bytes: int
-    log_bytes: int
+    free_bytes: int | None
+    log_bytes: int | None
     ahead_seconds: float = 0.0
+    dead_rows: int | None = None
+    oldest_transaction_seconds: float | None = None
 
 
 class Pause(msgspec.Struct, frozen=True):

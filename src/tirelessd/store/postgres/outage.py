@@ -1,0 +1,34 @@
+"""Outages of the database: after one, holders of leases renew them before anybody reclaims any."""
+
+from __future__ import annotations
+
+import math
+
+from tirelessd.core.clock import Clock
+
+
+class Outage:
+    """Knows since when the database answers again, and how long leases last."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._is_down = False
+        self._ended_at = -math.inf
+        self._lease_seconds = 0.0
+
+    def told(self, error: Exception | None) -> None:
+        """The database was out of reach, or, with None, answered."""
+        if error is not None:
+            self._is_down = True
+        elif self._is_down:
+            self._is_down = False
+            self._ended_at = self._clock.monotonic()
+
+    def leased_for(self, seconds: float) -> None:
+        """A queue here has leases of this length; those of other processes are alike."""
+        self._lease_seconds = max(self._lease_seconds, seconds)
+
+    def is_recent(self, lease_seconds: float) -> bool:
+        """Whether holders may not have had the time to renew; without queues, of that length."""
+        seconds = self._lease_seconds or lease_seconds
+        return self._is_down or self._clock.monotonic() < self._ended_at + seconds

@@ -1,0 +1,70 @@
+"""One transaction: what its statements share, and how it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from asyncpg import Connection, Record
+
+from tirelessd.store.tokens import random_numbers
+
+STATEMENT_SECONDS: Final = 2.0
+LOCK_SECONDS: Final = 1.0
+# Every statement here goes by an index, and must not change its mind when a table's statistics are
+# old or missing: a queue's tables go from empty to millions of rows within a minute. So scans and
+# joins that read whole tables are priced out, and a plan is made once. Each setting ends with the
+# transaction: behind a transaction pooler the next one may be somebody else's.
+_SETTINGS: Final = f"""
+SET LOCAL statement_timeout = {{statement_ms:.0f}};
+SET LOCAL lock_timeout = {LOCK_SECONDS * 1000:.0f};
+SET LOCAL idle_in_transaction_session_timeout = 5000;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
+SET LOCAL plan_cache_mode = force_generic_plan;
+SET LOCAL jit = off
+"""
+BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;" + _SETTINGS.format(
+    statement_ms=STATEMENT_SECONDS * 1000
+)
+
+
+def begin_read(seconds: float) -> str:
+    """How a read begins whose statements all see one moment, none for longer than so many seconds.
+
+    Counts and pages are many rows of one index: they may choose how to walk it.
+    """
+    settings = _SETTINGS.format(statement_ms=seconds * 1000)
+    return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;{settings}"
+
+
+class Transaction:
+    """What the statements of one commit share: the connection, and fresh tokens.
+
+    `owner` names this start of the process on the leases it grants. `tokens` collects those drawn,
+    should the commit's fate be unknown; `is_writing` tells that there is something to commit.
+    """
+
+    def __init__(self, connection: Connection[Record], owner: int) -> None:
+        self.connection = connection
+        self.owner = owner
+        self.tokens: list[int] = []
+        self.is_writing = False
+
+    async def read(self, sql: str, *values: Any) -> list[Record]:
+        """The rows of a statement that changes nothing."""
+        return await self.connection.fetch(sql, *values)
+
+    async def write(self, sql: str, *values: Any) -> list[Record]:
+        """The rows of a statement that answers with a row for whatever it changes."""
+        found = await self.connection.fetch(sql, *values)
+        self.is_writing = self.is_writing or bool(found)
+        return found
+
+    def draw_tokens(self, count: int) -> Sequence[int]:
+        """Fresh tokens for leases that this commit may grant."""
+        tokens = random_numbers(count)
+        self.tokens += tokens
+        return tokens
