@@ -1,8 +1,8 @@
 #!/bin/sh
 # image.sh [arguments for the builder]: build the image tirelessd:VERSION from what is checked out.
 #
-# With docker, podman or buildah, whichever is here; BUILDER names one. Its dates are those of the
-# commit, so that whoever builds it again gets the same layers.
+# With docker, podman or buildah, whichever is here; BUILDER names one, and IMAGE another name for
+# the image. Its dates are those of the commit, so that whoever builds it again gets the same layers.
 set -eu
 cd "$(dirname "$0")/.."
 

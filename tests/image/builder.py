@@ -96,7 +96,6 @@ def fetch_wheels(folder: Path) -> Path:
 
 def secrets(folder: Path) -> list[str]:
     """What this machine's pip is told, as the two secrets of the recipe."""
-    folder.mkdir(mode=0o700)
     listed = run([sys.executable, "-m", "pip", "config", "list"]).splitlines()
     options = {name.rpartition(".")[2]: text.strip("'") for name, _, text in split(listed)}
     # Folders of this machine are not there when the image is built.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -44,9 +45,11 @@ def image(builder: Builder, tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 
 @pytest.fixture(scope="session")
-def second_image(builder: Builder, tmp_path_factory: pytest.TempPathFactory) -> Image:
+def second_image(builder: Builder) -> Image:
     """Built with what the index has, as anybody builds it first."""
-    builder.build("second", *secrets(tmp_path_factory.mktemp("pip") / "secrets"))
+    # Not among the folders that pytest keeps: pip may have been told a password.
+    with tempfile.TemporaryDirectory() as folder:
+        builder.build("second", *secrets(Path(folder)))
     return Image(builder.unpack("second"), builder.inspect("second"))
 
 

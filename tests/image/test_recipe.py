@@ -100,7 +100,7 @@ def test_builder_is_told_what_the_recipe_asks() -> None:
     script = ["sh", "scripts/image.sh", "--build-arg", "BASE_IMAGE=python@sha256:1"]
 
     # What docker would be told, for `echo` takes its place.
-    told = run(script, BUILDER="echo").stdout
+    told = run(script, BUILDER="echo", IMAGE="").stdout
 
     given = set(re.findall(r"--build-arg (\w+)=\S+", told))
     assert given == {"SOURCE_DATE_EPOCH", "VERSION", "REVISION", "CREATED", "BASE_IMAGE"}
