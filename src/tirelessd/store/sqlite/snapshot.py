@@ -81,7 +81,8 @@ SELECT queue FROM names WHERE queue IS NOT NULL
 def snapshot(db: apsw.Connection, now: float, path: Path, queues: Sequence[str]) -> Snapshot:
     """All queues at one moment."""
     stored = [name for (name,) in rows(db, QUEUE_NAMES)]
-    found = {name: _queue(db, now, name) for name in {*stored, *queues}}
+    # A queue without a row has nothing to be counted, and most of an idle daemon's queues are such.
+    found = dict.fromkeys(queues, _sum(())) | {name: _queue(db, now, name) for name in stored}
     return Snapshot(
         queues={name: found[name] for name in queues},
         unconfigured=_sum([found[name] for name in stored if name not in queues]),
