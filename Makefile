@@ -85,7 +85,7 @@ layers: test-setup ## the import contracts
 
 .PHONY: docstrings
 docstrings: test-setup ## interrogate
-	$(BIN)/interrogate src bench grafana/source
+	$(BIN)/interrogate src bench grafana/source helm
 
 .PHONY: format
 format: test-setup ## format, and mend what ruff can mend
@@ -93,9 +93,10 @@ format: test-setup ## format, and mend what ruff can mend
 	$(BIN)/ruff format
 
 .PHONY: docs
-docs: setup ## renew METRICS.md, docs/logs.md and docs/configuration.md from the code
+docs: setup ## renew METRICS.md, docs/logs.md, docs/configuration.md and the chart's README
 	$(BIN)/python -m tirelessd.observe.reference .
 	$(BIN)/python -m tirelessd.settings.reference > docs/configuration.md
+	$(BIN)/python -m helm.readme
 
 .PHONY: grafana
 grafana: setup ## renew the dashboards and rules in grafana/ from their source

@@ -1,0 +1,74 @@
+{{/* tirelessd.yaml: what values say, and what only the chart can know. */}}
+{{- define "tirelessd.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if .Values.upstream.url -}}
+{{- $handler := dict "type" "http" "url" .Values.upstream.url -}}
+{{- $queue := dict "handler" $handler "slots" .Values.upstream.slots -}}
+{{- $_ := set $config "queues" (merge (dict .Values.upstream.queue $queue) ($config.queues | default dict)) -}}
+{{- end -}}
+{{- if not (get $config "auth") -}}{{- $_ := set $config "auth" "none" -}}{{- end -}}
+{{- $_ := set $config "store" (include "tirelessd.store" . | fromYaml).store -}}
+{{- $_ := set $config "api" (dict "host" "0.0.0.0" "port" 8080) -}}
+{{- $_ := set $config "ops" (dict "host" "0.0.0.0" "port" (int .Values.ops.port)) -}}
+{{- $_ := set $config "pre_drain_seconds" .Values.preDrainSeconds -}}
+{{- $_ := set $config "drain_seconds" .Values.drainSeconds -}}
+{{- range $key, $value := $config -}}
+{{- if kindIs "invalid" $value -}}{{- $_ := unset $config $key -}}{{- end -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "tirelessd.store" -}}
+{{- if .Values.store.postgresql.secret.name -}}
+store: {file: {{ printf "/etc/tirelessd/store/%s" .Values.store.postgresql.secret.key | quote }}}
+{{- else -}}
+store: {{ default "sqlite:///var/lib/tirelessd/tirelessd.db" .Values.store.postgresql.url | quote }}
+{{- end -}}
+{{- end -}}
+
+{{/* The seconds between the signal to stop and the one that nothing survives. */}}
+{{- define "tirelessd.grace" -}}
+{{- $least := addf .Values.preDrainSeconds .Values.drainSeconds 5 | ceil | int -}}
+{{- $wanted := .Values.terminationGracePeriodSeconds -}}
+{{- if kindIs "invalid" $wanted -}}
+{{- $least -}}
+{{- else if lt (int $wanted) $least -}}
+{{- fail (printf "terminationGracePeriodSeconds: %d is too short: pods would be killed while they drain. It takes preDrainSeconds + drainSeconds + 5 = %d; leave it out to have that." (int $wanted) $least) -}}
+{{- else -}}
+{{- int $wanted -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a schema cannot say. Each message begins with the value that is wrong. */}}
+{{- define "tirelessd.check" -}}
+{{- range $name := list "store" "api" "ops" "pre_drain_seconds" "drain_seconds" -}}
+{{- if hasKey $.Values.config $name -}}
+{{- fail (printf "config.%s: is set by the chart, from values of its own; see README.md." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- $postgresql := eq (include "tirelessd.shape" .) "postgresql" -}}
+{{- if and (not .Values.upstream.url) (not .Values.config.queues) -}}
+{{- fail "upstream.url: is missing: give the URL that items are POSTed to, or describe queues under config.queues." -}}
+{{- end -}}
+{{- if and .Values.upstream.url (hasKey (.Values.config.queues | default dict) .Values.upstream.queue) -}}
+{{- fail (printf "upstream.queue: %q stands under config.queues too; give one of the two another name." .Values.upstream.queue) -}}
+{{- end -}}
+{{- if and .Values.store.postgresql.url .Values.store.postgresql.secret.name -}}
+{{- fail "store.postgresql.url: stands beside store.postgresql.secret; keep one of the two." -}}
+{{- end -}}
+{{- if regexMatch "^[^/]*//[^/@]*:[^/@]*@" .Values.store.postgresql.url -}}
+{{- fail "store.postgresql.url: has a password, which would be readable in a ConfigMap; put the URL into a Secret and name that under store.postgresql.secret." -}}
+{{- end -}}
+{{- if and (not $postgresql) (gt (int .Values.replicas) 1) -}}
+{{- fail (printf "replicas: %d pods cannot share an embedded store, and callers would find their items on one of them only. Use store.postgresql, or install the chart once for each pod." (int .Values.replicas)) -}}
+{{- end -}}
+{{- if and (not $postgresql) .Values.split.enabled -}}
+{{- fail "split.enabled: an embedded store cannot be split between pods; use store.postgresql." -}}
+{{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- fail "ingress.hosts: is empty: name at least one host." -}}
+{{- end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
+{{- fail "httpRoute.parentRefs: is empty: name the gateway that the route belongs to." -}}
+{{- end -}}
+{{- end -}}

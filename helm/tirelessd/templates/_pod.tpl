@@ -1,0 +1,150 @@
+{{/* The pod of one role: {"root": $, "role": "all" | "intake" | "slots", "resources": …}. */}}
+{{- define "tirelessd.pod" -}}
+{{- $root := .root -}}
+{{- $values := $root.Values -}}
+{{- $shape := include "tirelessd.shape" $root -}}
+metadata:
+  labels:
+    {{- include "tirelessd.selectorLabels" $root | nindent 4 }}
+    app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+    app.kubernetes.io/component: {{ .role }}
+    {{- with $values.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    checksum/config: {{ include "tirelessd.config" $root | sha256sum }}
+    kubectl.kubernetes.io/default-container: tirelessd
+    {{- with $values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "tirelessd.serviceAccountName" $root }}
+  automountServiceAccountToken: false
+  # Their variables would begin with the daemon's own prefix, and it refuses what it does not know.
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ include "tirelessd.grace" $root }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    fsGroup: 65532
+    fsGroupChangePolicy: OnRootMismatch
+    seccompProfile: {type: RuntimeDefault}
+  {{- with $values.imagePullSecrets }}
+  imagePullSecrets:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with $values.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $values.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  topologySpreadConstraints:
+    {{- if kindIs "invalid" $values.topologySpreadConstraints }}
+    {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+    - maxSkew: 1
+      topologyKey: {{ . }}
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          {{- include "tirelessd.selectorLabels" $root | nindent 10 }}
+          app.kubernetes.io/component: {{ $.role }}
+    {{- end }}
+    {{- else }}
+    {{- toYaml $values.topologySpreadConstraints | nindent 4 }}
+    {{- end }}
+  containers:
+    - name: tirelessd
+      image: {{ include "tirelessd.image" $root | quote }}
+      imagePullPolicy: {{ $values.image.pullPolicy }}
+      args:
+        - serve
+        - --config=/etc/tirelessd/tirelessd.yaml
+        {{- if ne .role "all" }}
+        - --role={{ .role }}
+        {{- end }}
+      {{- if or $values.env $values.handlersPath }}
+      env:
+        {{- with $values.handlersPath }}
+        - {name: PYTHONPATH, value: {{ . | quote }}}
+        {{- end }}
+        {{- with $values.env }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- end }}
+      {{- with $values.envFrom }}
+      envFrom:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      ports:
+        {{- if ne .role "slots" }}
+        - {name: http, containerPort: 8080, protocol: TCP}
+        {{- end }}
+        - {name: ops, containerPort: {{ $values.ops.port }}, protocol: TCP}
+      # Two minutes for a start: it may find a large file, or wait for a migration.
+      startupProbe:
+        httpGet: {path: /startupz, port: ops}
+        periodSeconds: 2
+        timeoutSeconds: 2
+        failureThreshold: 60
+      # It asks neither the store nor any upstream: a restart would mend neither.
+      livenessProbe:
+        httpGet: {path: /livez, port: ops}
+        periodSeconds: 10
+        timeoutSeconds: 5
+        failureThreshold: 3
+      readinessProbe:
+        httpGet: {path: /readyz, port: ops}
+        periodSeconds: 5
+        timeoutSeconds: 3
+        failureThreshold: 2
+      resources:
+        {{- toYaml .resources | nindent 8 }}
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities: {drop: [ALL]}
+      volumeMounts:
+        - {name: config, mountPath: /etc/tirelessd/tirelessd.yaml, subPath: tirelessd.yaml, readOnly: true}
+        {{- if eq $shape "embedded" }}
+        - {name: data, mountPath: /var/lib/tirelessd}
+        {{- end }}
+        {{- if $values.store.postgresql.secret.name }}
+        - {name: store, mountPath: /etc/tirelessd/store, readOnly: true}
+        {{- end }}
+        {{- range $values.secrets }}
+        - {name: {{ printf "secret-%s" . | quote }}, mountPath: {{ printf "/etc/tirelessd/secrets/%s" . | quote }}, readOnly: true}
+        {{- end }}
+        - {name: tmp, mountPath: /tmp}
+        {{- with $values.volumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: config
+      configMap: {name: {{ include "tirelessd.fullname" $root }}}
+    {{- with $values.store.postgresql.secret }}
+    {{- if .name }}
+    - name: store
+      secret: {secretName: {{ .name | quote }}, defaultMode: 288}
+    {{- end }}
+    {{- end }}
+    {{- range $values.secrets }}
+    - name: {{ printf "secret-%s" . | quote }}
+      secret: {secretName: {{ . | quote }}, defaultMode: 288}
+    {{- end }}
+    - name: tmp
+      emptyDir: {sizeLimit: 64Mi}
+    {{- with $values.volumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}

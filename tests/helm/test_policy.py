@@ -1,0 +1,283 @@
+"""What a platform team would look for before it lets the chart into its cluster."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from tests.helm.chart import (
+    RELEASE,
+    Manifest,
+    Values,
+    configuration,
+    containers,
+    of_kind,
+    pods,
+    render,
+    the,
+    workloads,
+)
+from tests.helm.values import EVERYTHING, PLAIN, SETS
+
+MARGIN_SECONDS = 5
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+every_set = pytest.mark.parametrize("values", SETS.values(), ids=SETS)
+
+
+def selects(selector: dict[str, str], manifest: Manifest) -> bool:
+    """Whether a selector finds the pods of a workload."""
+    labels: dict[str, str] = manifest["spec"]["template"]["metadata"]["labels"]
+    return selector.items() <= labels.items()
+
+
+@every_set
+def test_nothing_runs_as_root_or_can_become_it(values: Values) -> None:
+    """The profile "restricted" of Pod Security, for every pod."""
+    manifests = render(values)
+
+    for pod in pods(manifests):
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["runAsUser"] >= 10_000
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert not any("hostPath" in volume for volume in pod.get("volumes", []))
+    for container in containers(manifests):
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert not {"privileged", "runAsUser"} & context.keys()
+
+
+@every_set
+def test_no_pod_can_talk_to_the_cluster(values: Values) -> None:
+    """None has a token, its account has none either, and no role is given to anybody."""
+    manifests = render(values)
+
+    assert all(pod["automountServiceAccountToken"] is False for pod in pods(manifests))
+    accounts = of_kind(manifests, "ServiceAccount")
+    assert all(account["automountServiceAccountToken"] is False for account in accounts)
+    assert not of_kind(manifests, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+
+
+@every_set
+def test_no_service_s_variables_reach_a_pod(values: Values) -> None:
+    """A Service named tirelessd would set TIRELESSD_PORT, which is no setting: no start."""
+    assert all(pod["enableServiceLinks"] is False for pod in pods(render(values)))
+
+
+@every_set
+def test_every_container_is_bounded(values: Values) -> None:
+    """In processor time and memory; scratch space is bounded too."""
+    manifests = render(values)
+
+    for container in containers(manifests):
+        assert container["resources"]["limits"].keys() >= {"cpu", "memory"}
+        assert container["resources"]["requests"]
+    scratch = [
+        volume["emptyDir"]
+        for pod in pods(manifests)
+        for volume in pod.get("volumes", [])
+        if volume["name"] == "tmp"
+    ]
+    assert all("sizeLimit" in each for each in scratch)
+    assert len(scratch) == len(workloads(manifests))
+
+
+@every_set
+def test_every_image_is_one_and_the_same_and_named_exactly(values: Values) -> None:
+    """What runs is told in one place of the values, and never as "latest"."""
+    images = {container["image"] for container in containers(render(values))}
+
+    (image,) = images
+    assert re.fullmatch(r"[\w./-]+(:[\w.-]+|@sha256:[0-9a-f]{64})", image)
+    assert not image.endswith(":latest")
+
+
+@every_set
+def test_each_probe_asks_its_own_question(values: Values) -> None:
+    """At the ops listener; a restart is never the answer to what only readiness should tell."""
+    for workload in workloads(render(values)):
+        (container,) = workload["spec"]["template"]["spec"]["containers"]
+        asked = {
+            probe: container[probe]["httpGet"]
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+        }
+        assert asked == {
+            "startupProbe": {"path": "/startupz", "port": "ops"},
+            "livenessProbe": {"path": "/livez", "port": "ops"},
+            "readinessProbe": {"path": "/readyz", "port": "ops"},
+        }
+        startup, live = container["startupProbe"], container["livenessProbe"]
+        assert startup["periodSeconds"] * startup["failureThreshold"] >= 60
+        assert live["periodSeconds"] * live["failureThreshold"] >= 30
+        assert "lifecycle" not in container, "the daemon waits by itself before it drains"
+
+
+@every_set
+def test_a_drain_has_the_time_it_takes(values: Values) -> None:
+    """The grace period covers both waits and a margin, whatever the values say."""
+    waits = values.get("preDrainSeconds", 5) + values.get("drainSeconds", 30)
+
+    for workload in workloads(render(values)):
+        grace = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        assert grace >= math.ceil(waits) + MARGIN_SECONDS
+
+
+@every_set
+def test_no_secret_is_in_the_clear(values: Values) -> None:
+    """The chart makes no Secret and its configuration only says where secrets are."""
+    manifests = render(values)
+
+    assert not of_kind(manifests, "Secret")
+    text = configuration(manifests)
+    assert not re.search(r"\b[0-9a-f]{64}\b", text)
+    assert not re.search(r"//[^/@\s]*:[^/@\s]*@", text)
+    assert all(
+        "value" not in variable or "SECRET" not in variable["name"].upper()
+        for container in containers(manifests)
+        for variable in container.get("env", [])
+    )
+
+
+@every_set
+def test_selectors_find_what_they_should(values: Values) -> None:
+    """Each workload its own pods and no other's; each Service, budget and policy some."""
+    manifests = render(values)
+    every = workloads(manifests)
+
+    for workload in every:
+        own = workload["spec"]["selector"]["matchLabels"]
+        assert [each for each in every if selects(own, each)] == [workload]
+    for service in of_kind(manifests, "Service"):
+        found = [each for each in every if selects(service["spec"]["selector"], each)]
+        ports = {port["targetPort"] for port in service["spec"]["ports"]}
+        assert found
+        for each in found:
+            (container,) = each["spec"]["template"]["spec"]["containers"]
+            assert ports <= {port["name"] for port in container["ports"]}
+    for budget in of_kind(manifests, "PodDisruptionBudget"):
+        assert any(selects(budget["spec"]["selector"]["matchLabels"], each) for each in every)
+    for policy in of_kind(manifests, "NetworkPolicy"):
+        assert all(selects(policy["spec"]["podSelector"]["matchLabels"], each) for each in every)
+
+
+@every_set
+def test_every_volume_is_there_and_used(values: Values) -> None:
+    """What is mounted is a volume or a claim of the pod, and nothing is there for nothing."""
+    for workload in workloads(render(values)):
+        pod = workload["spec"]["template"]["spec"]
+        claims = workload["spec"].get("volumeClaimTemplates", [])
+        there = [
+            *(volume["name"] for volume in pod["volumes"]),
+            *(claim["metadata"]["name"] for claim in claims),
+        ]
+        mounted = [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
+        assert sorted(there) == sorted(mounted)
+
+
+@pytest.mark.parametrize("release", [RELEASE, "t" * 53, "tirelessd", "a"])
+@every_set
+def test_names_are_short_enough_for_everything(values: Values, release: str) -> None:
+    """Whatever the release is called: also as a label, and with a pod's suffix behind it."""
+    for manifest in render(values, name=release):
+        name = manifest["metadata"]["name"]
+        assert NAME.fullmatch(name), name
+        if manifest["kind"] == "StatefulSet":
+            # Its pods have a label with its name and a hash.
+            assert len(name) <= 63 - len("-0123456789")
+
+
+@every_set
+def test_only_the_volume_and_scratch_space_can_be_written(values: Values) -> None:
+    """The rest of what is mounted is read-only, but for what a user mounts."""
+    own = {mount["name"] for mount in values.get("volumeMounts", [])}
+
+    for workload in workloads(render(values)):
+        (container,) = workload["spec"]["template"]["spec"]["containers"]
+        writable = {
+            mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")
+        }
+        assert writable - own <= {"data", "tmp"}
+
+
+def test_an_embedded_store_has_one_pod_and_keeps_its_volume() -> None:
+    """One at a time, on a volume that only one pod can mount and that outlives the release."""
+    workload = the(render(PLAIN), "StatefulSet")
+
+    assert workload["spec"]["replicas"] == 1
+    assert workload["spec"]["persistentVolumeClaimRetentionPolicy"] == {
+        "whenDeleted": "Retain",
+        "whenScaled": "Retain",
+    }
+    (claim,) = workload["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
+
+
+def test_a_database_s_pods_are_replaced_one_by_one() -> None:
+    """A new one is ready before an old one goes, and none has a volume."""
+    workload = the(render(SETS["database by secret"]), "Deployment")
+
+    assert workload["spec"]["replicas"] == 3
+    assert workload["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_split_pods_do_one_thing_each() -> None:
+    """Callers reach those that accept, and those that attempt have no port for callers."""
+    manifests = render(SETS["split"])
+    accept, attempt = workloads(manifests)
+
+    sizes = [each["spec"]["replicas"] for each in (accept, attempt)]
+    assert sizes == [2, 6]
+    intake = of_kind(manifests, "Service")[0]["spec"]["selector"]
+    assert [selects(intake, each) for each in (accept, attempt)] == [True, False]
+    roles = [
+        each["spec"]["template"]["spec"]["containers"][0]["args"][-1] for each in (accept, attempt)
+    ]
+    assert roles == ["--role=intake", "--role=slots"]
+
+
+def test_credentials_of_clouds_are_out_of_reach() -> None:
+    """Attempts may go anywhere by default, but not where a cloud tells a node's secrets."""
+    policy = the(render(PLAIN), "NetworkPolicy")
+
+    blocks = [
+        peer["ipBlock"]
+        for rule in policy["spec"]["egress"]
+        for peer in rule["to"]
+        if "ipBlock" in peer
+    ]
+    assert blocks == [
+        {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]},
+        {"cidr": "::/0", "except": ["fd00:ec2::254/128", "fe80::/10"]},
+    ]
+
+
+def test_without_tokens_only_the_own_namespace_gets_in() -> None:
+    """What asks for no token is not open to the whole cluster, let alone beyond."""
+    manifests = render(PLAIN)
+
+    intake = the(manifests, "NetworkPolicy")["spec"]["ingress"][0]
+    assert intake == {"from": [{"podSelector": {}}], "ports": [{"port": "http", "protocol": "TCP"}]}
+    assert not of_kind(manifests, "Ingress", "HTTPRoute")
+
+
+def test_everything_switched_on_is_there() -> None:
+    """Each part that can be switched on was rendered, so that the policies above looked at it."""
+    kinds = {manifest["kind"] for manifest in render(EVERYTHING)}
+
+    assert kinds >= {
+        "ConfigMap",
+        "HTTPRoute",
+        "Ingress",
+        "NetworkPolicy",
+        "Pod",
+        "PodDisruptionBudget",
+        "Service",
+        "ServiceAccount",
+        "StatefulSet",
+    }

@@ -1,0 +1,64 @@
+"""Values that cannot work are refused before anything is installed, each by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import helm_python
+import pytest
+
+from tests.helm.chart import render
+from tests.helm.values import DATABASE, PLAIN, UPSTREAM
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({}, "upstream.url: is missing"),
+    ({"upstream": {"url": "models:8000"}}, "'/upstream/url'"),
+    ({"upstream": {**UPSTREAM, "slots": 0}}, "'/upstream/slots'"),
+    ({"upstream": {**UPSTREAM, "queue": "Not A Name"}}, "'/upstream/queue'"),
+    (
+        {**PLAIN, "config": {"queues": {"items": {"handler": {"type": "echo"}}}}},
+        'upstream.queue: "items" stands under config.queues too',
+    ),
+    ({**PLAIN, "replica": 1}, "'replica'"),
+    ({**PLAIN, "replicas": 2}, "replicas: 2 pods cannot share an embedded store"),
+    ({**PLAIN, "split": {"enabled": True}}, "split.enabled: an embedded store cannot be split"),
+    ({**PLAIN, "config": {"store": "sqlite:///x.db"}}, "config.store: is set by the chart"),
+    ({**PLAIN, "config": {"ops": {"port": 1}}}, "config.ops: is set by the chart"),
+    ({**PLAIN, "config": {"drain_seconds": 1}}, "config.drain_seconds: is set by the chart"),
+    ({**PLAIN, "terminationGracePeriodSeconds": 39}, "terminationGracePeriodSeconds: 39 is too"),
+    ({**PLAIN, "preDrainSeconds": 301}, "'/preDrainSeconds'"),
+    ({**PLAIN, "drainSeconds": -1}, "'/drainSeconds'"),
+    ({**PLAIN, "image": {"tag": "latest"}}, "'/image/tag'"),
+    ({**PLAIN, "image": {"digest": "0123"}}, "'/image/digest'"),
+    ({**PLAIN, "service": {"type": "ExternalName"}}, "'/service/type'"),
+    ({**PLAIN, "ops": {"port": 80}}, "'/ops/port'"),
+    (
+        {**PLAIN, "store": {"postgresql": {"url": "postgresql://u:hush@db/x"}}},
+        "store.postgresql.url: has a password",
+    ),
+    (
+        {**PLAIN, "store": {"postgresql": {"url": "mysql://u@db/x"}}},
+        "'/store/postgresql/url'",
+    ),
+    (
+        {
+            **PLAIN,
+            "store": {"postgresql": {"url": "postgresql://u@db", **DATABASE["postgresql"]}},
+        },
+        "store.postgresql.url: stands beside store.postgresql.secret",
+    ),
+    ({**PLAIN, "store": {"embedded": {"accessMode": "ReadWriteMany"}}}, "'/store/embedded/access"),
+    ({**PLAIN, "ingress": {"enabled": True}}, "ingress.hosts: is empty"),
+    ({**PLAIN, "httpRoute": {"enabled": True}}, "httpRoute.parentRefs: is empty"),
+    ({**PLAIN, "secrets": ["Not_A_Name"]}, "'/secrets/0'"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), REFUSED, ids=[each[1] for each in REFUSED])
+def test_bad_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
+    """The message says which value it is, and a password never gets into it."""
+    with pytest.raises(helm_python.HelmError) as refused:
+        render(values)
+
+    assert message in str(refused.value)
+    assert "hush" not in str(refused.value)
