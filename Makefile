@@ -43,6 +43,10 @@ pytest: test-setup ## the tests alone
 faults: test-setup ## the fault experiments; ROWS=P1,S3 picks rows, FRESH=1 repeats green ones
 	FAULTS=long FAULTS_ROWS=$(ROWS) FAULTS_FRESH=$(FRESH) sh scripts/faults.sh $(ARGS)
 
+.PHONY: rollout
+rollout: test-setup ## a kubelet of our own: a hundred restarts under load, and pods in trouble; ROLLOUTS= shortens
+	KUBELET=long ROLLOUTS=$(ROLLOUTS) $(BIN)/pytest tests/kubelet --ignore tests/kubelet/test_scaling.py $(ARGS)
+
 .PHONY: observe
 observe: test-setup ## every alert fired by a fault before a real Prometheus, and a workload of three minutes
 	@sh scripts/prometheus.sh
