@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from grafana.source.rules import ALERTS, rendered
+from grafana.source.rules import ALERTS, rendered, rule_groups
 from grafana.source.rules.__main__ import main
 from grafana.source.rules.render import Choices
+from tests.grafana.queries import selectors
 
 ALERT_NAMES = {alert.name for alert in ALERTS}
-RULES = [rule for group in yaml.safe_load(rendered(Choices()))["groups"] for rule in group["rules"]]
+RULES = [rule for group in rule_groups(Choices()) for rule in group["rules"]]
+SCOPED = [rule for group in rule_groups(Choices(namespace="shop")) for rule in group["rules"]]
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -158,6 +161,36 @@ def test_choice_that_chooses_nothing_is_an_error(choices: Choices) -> None:
     """A misspelt name would leave an alert as it was."""
     with pytest.raises(ValueError, match=r"QueueLate|QueueStale\.minutes"):
         rendered(choices)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=name_of)
+def test_rules_can_be_for_one_job_in_one_namespace(rule: dict[str, Any]) -> None:
+    """Then every selector picks both, and nothing else about a rule is different."""
+    picked = 'namespace="shop",job="tirelessd"'
+
+    scoped = next(each for each in SCOPED if name_of(each) == name_of(rule))
+
+    for selector in selectors(scoped["expr"]):
+        matches = {each.label: each.value for each in selector.matches}
+        assert (matches["namespace"], matches["job"]) == ("shop", "tirelessd"), selector
+    bare = re.sub(rf"{picked},?", "", scoped["expr"]).replace("{}", "")
+    assert bare == re.sub(r'job="tirelessd",?', "", rule["expr"]).replace("{}", "")
+
+
+def test_rules_of_one_name_have_texts_of_their_own() -> None:
+    """A severity of one window is chosen by the window, or for all of them at once."""
+    texts = {"ErrorBudgetBurn.severity": "info", "ErrorBudgetBurn.severity_6h": "warning"}
+
+    groups = yaml.safe_load(rendered(Choices(texts=texts)))["groups"]
+
+    burns = [
+        rule
+        for group in groups
+        for rule in group["rules"]
+        if rule.get("alert") == "TirelessdErrorBudgetBurn"
+    ]
+    severities = {rule["labels"]["window"]: rule["labels"]["severity"] for rule in burns}
+    assert severities == {"1h": "info", "6h": "warning", "1d": "info", "3d": "info"}
 
 
 def test_windows_have_thresholds_of_their_own() -> None:

@@ -47,7 +47,7 @@ def rendered(choices: Choices) -> str:
 
 def files() -> Mapping[str, str]:
     """Each file of rules as YAML, by its path below `grafana/`."""
-    inhibitions = [dict(each) for each in INHIBITIONS]
+    inhibitions = [each.as_rule() for each in INHIBITIONS]
     return {
         "rules/tirelessd.rules.yaml": rendered(Choices()),
         "alertmanager/inhibition.yaml": MADE + written({"inhibit_rules": inhibitions}),

@@ -67,6 +67,11 @@ class Alert:
         return f"Tirelessd{self.name}"
 
     @property
+    def suffix(self) -> str:
+        """What tells the texts of rules that share a name apart, such as `for_1h`."""
+        return "".join(f"_{value}" for value in self.labels.values())
+
+    @property
     def is_of_queue(self) -> bool:
         """Whether it fires for one queue, which its dashboard can be opened at."""
         return "$labels.queue" in self.description

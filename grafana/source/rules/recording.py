@@ -46,7 +46,27 @@ max by ($queue) (tirelessd_attempt_timeout_seconds)""",
         """\
 sum by ($queue) (queue_state:tirelessd_queue_items:sum{state="ready"})
   * on ($queue) sum by ($queue) (queue:tirelessd_attempt_duration_seconds:mean)
-  / on ($queue) (avg by ($queue) (tirelessd_slots) > 0)""",
+  / on ($queue) avg by ($queue) (tirelessd_slots > 0)""",
+    ),
+    # So many pods would be busy if each had work for all of its slots or for none.
+    Recording(
+        "queue:tirelessd_slots_busy:pods",
+        """\
+sum by ($queue) (tirelessd_slots_busy) / on ($queue) avg by ($queue) (tirelessd_slots > 0)""",
+    ),
+    # What a scaler reads: the queue that wants most, for all queues have slots in every pod. More
+    # pods are of no use to a queue that is paused. Two minutes, for a queue with few slots is all
+    # busy or all idle whenever one looks.
+    Recording(
+        "job:tirelessd_backlog_seconds:max",
+        """\
+max by ($fleet) (
+  queue:tirelessd_backlog_seconds * on ($queue) (1 - max by ($queue) (tirelessd_queue_paused))
+)""",
+    ),
+    Recording(
+        "job:tirelessd_slots_busy_pods:max",
+        "max by ($fleet) (avg_over_time(queue:tirelessd_slots_busy:pods[2m]))",
     ),
     Recording(
         "queue:tirelessd_effective_success:ratio_rate1h",

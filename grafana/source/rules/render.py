@@ -15,6 +15,8 @@ QUEUE: Final = f"{FLEET}, queue"
 RANGE: Final = re.compile(r"(\[|offset )(\d+)([smhd])\b")
 UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 RULE_TEXTS: Final = ("severity", "for", "keep_firing_for")
+OWN_SERIES: Final = re.compile(r"\b((?:\w+:)?tirelessd_\w+(?::\w+)?)(\{)?")
+TARGETS: Final = '{job="$job"'
 
 Rule = Mapping[str, Any]
 
@@ -25,14 +27,20 @@ class Choices:
 
     `texts` replaces what stands in the rules, by `Alert.threshold`, `Alert.for`,
     `Alert.keep_firing_for` and `Alert.severity`: numbers and durations, or expressions of whatever
-    template the rules become part of. They are not scaled. With `scale` 60 a minute becomes a
-    second: in ranges, in what a condition must hold for, and in thresholds that are waits.
+    template the rules become part of. They are not scaled. Of rules that share a name, `for_1h` is
+    that of the one with the label `1h`, and `for` that of all the others. With `scale` 60 a minute
+    becomes a second: in ranges, in what a condition must hold for, and in thresholds that are
+    waits.
+
+    Without a `namespace` the rules are for every daemon that Prometheus sees; with one they are for
+    that job in that namespace alone, so that installations beside it have rules of their own.
     """
 
     texts: Mapping[str, str] = field(default_factory=dict)
     disabled: Collection[str] = ()
     scale: int = 1
     job: str = "tirelessd"
+    namespace: str = ""
     # Relative, because where either lives is known only where they are installed.
     runbooks: str = "docs/runbooks"
     dashboards: str = "/d"
@@ -42,6 +50,7 @@ def check(choices: Choices, alerts: Sequence[Alert]) -> None:
     """Raise ValueError for a text or a switch that belongs to no alert."""
     names = {alert.name for alert in alerts}
     known = {f"{name}.{text}" for name in names for text in RULE_TEXTS}
+    known |= {f"{each.name}.{text}{each.suffix}" for each in alerts for text in RULE_TEXTS}
     known |= {f"{alert.name}.{each.name}" for alert in alerts for each in alert.thresholds}
     if strange := sorted({*choices.texts} - known) + sorted({*choices.disabled} - names):
         raise ValueError(f"no alert has these: {', '.join(strange)}")
@@ -89,12 +98,24 @@ def expression(template: str, choices: Choices, thresholds: Mapping[str, str]) -
         lambda found: f"{found[1]}{duration(int(found[2]) * UNITS[found[3]] // choices.scale)}",
         template,
     )
-    return Template(ranged).substitute(thresholds, fleet=FLEET, queue=QUEUE, job=choices.job)
+    return Template(scoped(ranged) if choices.namespace else ranged).substitute(
+        thresholds, fleet=FLEET, queue=QUEUE, job=choices.job, namespace=choices.namespace
+    )
+
+
+def scoped(template: str) -> str:
+    """An expression in which every selector picks the job and the namespace."""
+    picked = OWN_SERIES.sub(
+        lambda found: f"{found[1]}{TARGETS}{',' if found[2] else '}'}",
+        template,
+    )
+    return picked.replace(TARGETS, f'{{namespace="$namespace",{TARGETS[1:]}')
 
 
 def rule_text(alert: Alert, key: str, default: str, choices: Choices) -> str:
     """What was chosen for a part of an alert, or what it says itself."""
-    return choices.texts.get(f"{alert.name}.{key}", default)
+    common = choices.texts.get(f"{alert.name}.{key}", default)
+    return choices.texts.get(f"{alert.name}.{key}{alert.suffix}", common)
 
 
 def dashboard_url(alert: Alert, choices: Choices) -> str:
