@@ -20,14 +20,23 @@ Manifest = dict[str, Any]
 
 
 def render(values: Values, *, name: str = RELEASE) -> list[Manifest]:
-    """Every object that an installation with these values would make, the tests' too."""
-    return [
+    """Every object that an installation with these values would make, the tests' too.
+
+    They are shared by all who ask for these values, so nobody may change them.
+    """
+    return list(_documents(msgspec.json.encode(values), name))
+
+
+@cache
+def _documents(values: bytes, name: str) -> tuple[Manifest, ...]:
+    # The loader in C, for rules and dashboards are long.
+    return tuple(
         document
-        for path, text in _rendered(msgspec.json.encode(values), name).items()
+        for path, text in _rendered(values, name).items()
         if path.endswith(".yaml")
-        for document in yaml.safe_load_all(text)
+        for document in yaml.load_all(text, Loader=yaml.CSafeLoader)
         if document
-    ]
+    )
 
 
 def notes(values: Values) -> str:
@@ -81,5 +90,9 @@ TEMPLATED: Final = ("StatefulSet", "Deployment", "Job")
 
 def configuration(manifests: list[Manifest]) -> str:
     """The daemon's configuration, as it will find it."""
-    text: str = the(manifests, "ConfigMap")["data"]["tirelessd.yaml"]
-    return text
+    (text,) = [
+        each["data"]["tirelessd.yaml"]
+        for each in of_kind(manifests, "ConfigMap")
+        if "tirelessd.yaml" in each["data"]
+    ]
+    return str(text)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import yaml
 
+from tests.helm import crds
 from tests.helm.chart import FOLDER, NAMESPACE, Values, configuration, notes, of_kind, render, the
 from tests.helm.values import PLAIN, SETS, TOKEN
 from tirelessd import __version__
@@ -19,7 +20,7 @@ from tirelessd.cli import program
 # The oldest that is still looked after, the newest, and the one between them.
 KUBERNETES = ("1.35", "1.36", "1.37")
 # Of the kinds that Kubernetes itself does not have.
-FOREIGN = {"HTTPRoute"}
+FOREIGN = {"HTTPRoute", *crds.KINDS}
 DIGEST = "0123456789abcdef" * 4
 
 every_set = pytest.mark.parametrize("values", SETS.values(), ids=SETS)

@@ -49,7 +49,7 @@ EVERYTHING: Final[Values] = {
     },
     "preDrainSeconds": 12.5,
     "drainSeconds": 90,
-    "terminationGracePeriodSeconds": 150,
+    "terminationGracePeriodSeconds": 120,
     "image": {"repository": "registry.example/tirelessd", "digest": "sha256:" + "0" * 64},
     "imagePullSecrets": [{"name": "registry"}],
     "secrets": ["shop-tokens", "models"],
@@ -134,5 +134,37 @@ SETS: Final[dict[str, Values]] = {
         "store": DATABASE,
         "replicas": 4,
         "podDisruptionBudget": {"maxUnavailable": "25%"},
+    },
+    "watched, and scaled to none": {
+        **PLAIN,
+        "store": DATABASE,
+        "split": {"enabled": True},
+        "monitoring": {
+            "job": "orders",
+            "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+            "dashboards": {"enabled": True},
+            "alertmanagerConfig": {"enabled": True},
+            "prometheusRule": {
+                "enabled": True,
+                "interval": "1m",
+                "alertLabels": {"team": "shop"},
+                "alerts": {"VersionSkew": {"enabled": False}, "QueueStale": {"seconds": 600}},
+            },
+        },
+        "autoscaling": {"kind": "keda", "minReplicas": 0},
+    },
+    "scaled by an HPA": {
+        **PLAIN,
+        "store": DATABASE,
+        "monitoring": {
+            "podMonitor": {"enabled": True},
+            "prometheusRule": {"enabled": True},
+        },
+        "autoscaling": {"kind": "hpa", "maxReplicas": 40},
+    },
+    "scaled by what pods say": {
+        **PLAIN,
+        "store": DATABASE,
+        "autoscaling": {"kind": "keda", "keda": {"signals": "scalez"}},
     },
 }
