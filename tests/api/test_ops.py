@@ -21,7 +21,7 @@ from tirelessd.engine.pool import PoolReading
 from tirelessd.engine.snapshots import TakenSnapshot
 from tirelessd.store.base import QueueSnapshot, Snapshot
 
-PATHS = ("/metrics", "/livez", "/readyz", "/startupz", "/statusz")
+PATHS = ("/metrics", "/livez", "/readyz", "/startupz", "/statusz", "/scalez")
 
 Client = TestClient[web.Request, web.Application]
 
@@ -53,6 +53,7 @@ class Daemon:
             is_paused=False,
             unfinished_seconds=2.5,
             longest_running_seconds=2.5,
+            mean_attempt_seconds=0.5,
             last_claim_at=1_000.0,
             last_progress_at=0.0,
         )
@@ -159,6 +160,55 @@ async def test_status_before_the_first_snapshot(client: Client, daemon: Daemon) 
     assert (code, told["snapshot"]) == (200, None)
     assert "items" not in told["queues"]["work"]
     assert told["store"] == {"is_up": False, "problem": "no answer"}
+
+
+async def test_a_scaler_learns_what_is_wanted(client: Client) -> None:
+    """One of four slots is busy; a hundred items of half a second take them 12.5 seconds."""
+    code, wanted = await ask(client, "/scalez")
+
+    work = {"slots": 4, "busy": 1, "ready": 100, "is_paused": False}
+    signals = {"utilisation": 0.25, "backlog_seconds": 12.5}
+    assert (code, wanted) == (200, {**signals, "queues": {"work": {**work, **signals}}})
+
+
+async def test_a_paused_queue_wants_no_pods(client: Client, daemon: Daemon) -> None:
+    """They would stand about; the queue that wants most is another one."""
+    pool = daemon.status.pools["work"]
+    queues = {"work": FULL, "play": QueueSnapshot({ShownState.READY: 8}, 1.0, {})}
+    daemon.status = replace(
+        daemon.status,
+        pools={"work": replace(pool, is_paused=True), "play": replace(pool, busy=4)},
+        snapshot=TakenSnapshot(Snapshot(queues, FULL, 4096, 1 << 30, 512), 1_000.0, 0.01),
+    )
+
+    _, wanted = await ask(client, "/scalez")
+
+    assert wanted["queues"]["work"]["backlog_seconds"] == 0.0
+    assert (wanted["utilisation"], wanted["backlog_seconds"]) == (1.0, 1.0)
+
+
+async def test_a_process_without_slots_wants_nothing(client: Client, daemon: Daemon) -> None:
+    """It may have been made to accept only."""
+    daemon.status = replace(daemon.status, pools={})
+
+    assert await ask(client, "/scalez") == (
+        200,
+        {"utilisation": 0.0, "backlog_seconds": 0.0, "queues": {}},
+    )
+
+
+@pytest.mark.parametrize("taken_at", [None, 979.0])
+async def test_who_does_not_know_says_so(
+    client: Client, daemon: Daemon, taken_at: float | None
+) -> None:
+    """Nothing was counted yet, or too long ago: zero would send pods away."""
+    taken = daemon.status.snapshot
+    old = replace(taken, taken_at=taken_at) if taken and taken_at else None
+    daemon.status = replace(daemon.status, snapshot=old)
+
+    code, told = await ask(client, "/scalez")
+
+    assert (code, told) == (503, {"error": "the store was not counted of late"})
 
 
 async def test_metrics_are_the_handler_s(client: Client) -> None:

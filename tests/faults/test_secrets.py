@@ -77,7 +77,9 @@ async def repeat_long(hit: Hit) -> web.Response:
 async def pages(experiment: Experiment, item_ids: list[str], token: str = TOKEN) -> str:
     """Everything that the API and the ops listener show of these items and of themselves."""
     ops, own = experiment.daemon.urls["ops"], {"Authorization": f"Bearer {token}"}
-    urls = [ops + path for path in ("/metrics", "/statusz", "/readyz", "/livez", "/startupz")]
+    urls = [
+        ops + path for path in ("/metrics", "/statusz", "/scalez", "/readyz", "/livez", "/startupz")
+    ]
     paths = ("/v1/queues", "/v1/queues/work", "/v1/queues/work/items", "/v1/dead-letters")
     urls += [experiment.url(path) for path in (*paths, "/openapi.json", "/nowhere")]
     urls += [experiment.url(f"/v1/items/{item_id}") for item_id in item_ids]
@@ -179,7 +181,17 @@ async def test_web_page_and_ops_listener_change_nothing(experiment: Experiment) 
         ("DELETE", "/v1/dead-letters?all=true"),
         ("DELETE", "/v1/items/x"),
     )
-    paths = ("/metrics", "/livez", "/readyz", "/startupz", "/statusz", "/", "/debug", "/v1/queues")
+    paths = (
+        "/metrics",
+        "/livez",
+        "/readyz",
+        "/startupz",
+        "/statusz",
+        "/scalez",
+        "/",
+        "/debug",
+        "/v1/queues",
+    )
 
     by_pages = [
         await say(api, request(b"", page, "Content-Type: text/plain", method=method, path=path))

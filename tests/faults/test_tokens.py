@@ -93,7 +93,7 @@ async def everything_said(experiment: Experiment, heard: Sequence[Heard]) -> str
     daemon = experiment.daemon
     async with aiohttp.ClientSession() as session:
         pages = []
-        for path in ("/metrics", "/statusz", "/readyz", "/livez"):
+        for path in ("/metrics", "/statusz", "/scalez", "/readyz", "/livez"):
             async with session.get(daemon.urls["ops"] + path) as response:
                 pages.append(await response.text())
     answers = [each.raw.decode("utf-8", "replace") for each in heard]

@@ -23,7 +23,7 @@ SECTIONS = ["Meaning", "Impact", "Look", "Do", "Redrive"]
 KNOWN = known_names()
 NAMES = {alert.full_name for alert in ALERTS}
 QUEUE, ITEM = "mail", "0192a000-0000-7000-8000-000000000000"
-OPS_PATHS = {"/metrics", "/livez", "/readyz", "/startupz", "/statusz"}
+OPS_PATHS = {"/metrics", "/livez", "/readyz", "/startupz", "/statusz", "/scalez"}
 JSON = re.compile(r"--json '(?P<body>(?:[^']|'\$QUEUE')*)'")
 ADDRESS = re.compile(r"\$(?P<listener>API|OPS)(?P<path>/[\w/$-]*)")
 

@@ -22,6 +22,7 @@ def test_pools_are_shown_as_read() -> None:
         is_paused=True,
         unfinished_seconds=7.5,
         longest_running_seconds=5.0,
+        mean_attempt_seconds=0.5,
         last_claim_at=1_000.0,
         last_progress_at=999.0,
     )

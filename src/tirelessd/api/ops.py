@@ -1,4 +1,4 @@
-"""The ops listener's application: /metrics, three probes, and /statusz for people.
+"""The ops listener's application: /metrics, three probes, /statusz for people, /scalez for scalers.
 
 The probes answer from what the engine knows; none touches the store, so a store that hangs can
 neither block them nor have the daemon killed, and a full queue is no reason to send nobody here.
@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler
 
 from tirelessd import __version__
 from tirelessd.api.answers import json_answer
+from tirelessd.api.scaling import demand
 from tirelessd.core.clock import Clock, SystemClock, instant
 from tirelessd.engine.engine import Status
 from tirelessd.engine.health import Health
@@ -70,6 +71,13 @@ class Probes:
                 "tasks": status.tasks,
             }
         )
+
+    async def scale(self, _request: web.Request) -> web.Response:
+        """What a scaler goes by; 503 while the counts are missing or old, for then nobody knows."""
+        wanted = demand(self._status(), self._clock.wall())
+        if wanted is None:
+            return json_answer({"error": "the store was not counted of late"}, status=UNAVAILABLE)
+        return json_answer(wanted)
 
     def _snapshot(self, taken: TakenSnapshot | None) -> Mapping[str, Any] | None:
         # Old counts are shown with their age rather than hidden: they are all there is to see.
@@ -150,4 +158,5 @@ def build_ops_app(
     app.router.add_get("/readyz", probes.ready)
     app.router.add_get("/startupz", probes.started)
     app.router.add_get("/statusz", probes.show)
+    app.router.add_get("/scalez", probes.scale)
     return app

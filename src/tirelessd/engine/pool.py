@@ -24,6 +24,7 @@ from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.attempt import Attempt, AttemptRunner, Stop
 from tirelessd.engine.health import StoreWatch
 from tirelessd.engine.leases import LeaseKeeper
+from tirelessd.engine.pace import Pace
 from tirelessd.engine.settler import Settler
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Claimed, Store
@@ -40,6 +41,7 @@ class PoolReading(msgspec.Struct, frozen=True):
     is_paused: bool
     unfinished_seconds: float
     longest_running_seconds: float
+    mean_attempt_seconds: float
     last_claim_at: float
     last_progress_at: float
 
@@ -70,6 +72,7 @@ class Pool:
         self._queue: asyncio.Queue[Attempt] = asyncio.Queue(config.slots)
         self._attempts: dict[int, Attempt] = {}
         self._keeper = LeaseKeeper(config.lease_seconds, self._attempts, store, watch, emit, source)
+        self._pace = Pace(config.attempt_timeout_seconds)
         self._left_behind: set[Attempt] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -135,6 +138,7 @@ class Pool:
         )
         attempt.result = "finished"
         self._last_progress_at = self._clock.wall()
+        self._pace.see(duration_seconds)
         if settled.is_held and isinstance(verdict, RetryAfter):
             self.expect(verdict.seconds, is_recovered=attempt.claim.lost_leases > 0)
         return settled.refill
@@ -388,6 +392,7 @@ class Pool:
             is_paused=self._is_paused,
             unfinished_seconds=sum(running),
             longest_running_seconds=max(running, default=0.0),
+            mean_attempt_seconds=self._pace.mean_seconds,
             last_claim_at=self._last_claim_at,
             last_progress_at=self._last_progress_at,
         )
