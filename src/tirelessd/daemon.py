@@ -262,6 +262,9 @@ class Daemon:
         self._api.begin_leaving()
         await asyncio.sleep(self._settings.pre_drain_seconds)
         counts = await self._engine.drain(self._settings.drain_seconds)
+        if counts["abandoned"]:
+            # What is counted ends with the process, and this is what an alert is waiting for.
+            await self._scrape.wait_last(self._settings.ops.last_scrape_seconds)
         await self._close_in_time()
         return 1 if counts["abandoned"] else 0
 

@@ -6,6 +6,7 @@ import math
 import re
 
 import pytest
+import yaml
 
 from tests.helm.chart import (
     RELEASE,
@@ -120,8 +121,10 @@ def test_each_probe_asks_its_own_question(values: Values) -> None:
 
 @every_set
 def test_a_drain_has_the_time_it_takes(values: Values) -> None:
-    """The grace period covers both waits and a margin, whatever the values say."""
-    waits = values.get("preDrainSeconds", 5) + values.get("drainSeconds", 30)
+    """The grace period covers all waits and a margin, whatever the values say."""
+    settings = yaml.safe_load(configuration(render(values)))
+    waits = settings["pre_drain_seconds"] + settings["drain_seconds"]
+    waits += settings["ops"]["last_scrape_seconds"]
 
     for workload in workloads(render(values)):
         grace = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]

@@ -25,7 +25,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**PLAIN, "config": {"store": "sqlite:///x.db"}}, "config.store: is set by the chart"),
     ({**PLAIN, "config": {"ops": {"port": 1}}}, "config.ops: is set by the chart"),
     ({**PLAIN, "config": {"drain_seconds": 1}}, "config.drain_seconds: is set by the chart"),
-    ({**PLAIN, "terminationGracePeriodSeconds": 39}, "terminationGracePeriodSeconds: 39 is too"),
+    ({**PLAIN, "terminationGracePeriodSeconds": 69}, "terminationGracePeriodSeconds: 69 is too"),
     ({**PLAIN, "preDrainSeconds": 301}, "'/preDrainSeconds'"),
     ({**PLAIN, "drainSeconds": -1}, "'/drainSeconds'"),
     ({**PLAIN, "image": {"tag": "latest"}}, "'/image/tag'"),

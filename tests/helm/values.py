@@ -49,7 +49,7 @@ EVERYTHING: Final[Values] = {
     },
     "preDrainSeconds": 12.5,
     "drainSeconds": 90,
-    "terminationGracePeriodSeconds": 120,
+    "terminationGracePeriodSeconds": 150,
     "image": {"repository": "registry.example/tirelessd", "digest": "sha256:" + "0" * 64},
     "imagePullSecrets": [{"name": "registry"}],
     "secrets": ["shop-tokens", "models"],

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from tests.faults.upstream import Hit
 from tests.live.scenes import python_queue
+from tests.live.server import free_port
 from tests.live.site import Site
 from tests.live.stage import SCALE, Scene
 from tests.waiting import a_moment
@@ -187,6 +188,22 @@ async def stuck_attempt(site: Site) -> None:
     await site.fires("ItemStuckRunning", began_at)
     gate.touch()
     await site.resolves("ItemStuckRunning", site.now())
+
+
+async def abandoned_drain(site: Site) -> None:
+    """A handler outlasts the drain, and the process ends without it; then it is started again."""
+    gate = site.folder / "gate"
+    ops = {"port": free_port(), "last_scrape_seconds": 10}
+    queue = python_queue("deaf")
+    await site.start(environment={"GATE": str(gate)}, queue=queue, drain_seconds=0.5, ops=ops)
+    await site.submit_many(1)
+    await site.is_scraped()
+    began_at = site.now()
+    await site.stop()
+    gate.touch()
+    await site.start_again()
+    await site.fires("DrainAbandoned", began_at)
+    await site.resolves("DrainAbandoned", site.now())
 
 
 async def poison(site: Site) -> None:
@@ -381,6 +398,7 @@ LONG: Final[Sequence[Scene]] = (
     Scene("slow-disk", "each flush takes 0.6 s", slow_disk, {"IntakeErrorBudgetBurn"}),
     Scene("blocked-loop", "a handler blocks the event loop", blocked_loop),
     Scene("stuck-attempt", "an attempt never ends", stuck_attempt),
+    Scene("abandoned-drain", "a handler outlasts the drain", abandoned_drain),
     Scene("crash-loop", "the process is killed again and again", crash_loop),
     Scene("killed-at-work", "the process is killed with all slots busy", killed_at_work),
     Scene("poison", "an item kills the process again and again", poison),

@@ -23,7 +23,6 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 # What no fault fires end to end here, and why; promtool tries these as it tries all others.
 UNFIRED: Final[Mapping[str, str]] = {
     "ClockSkew": "an embedded store goes by the clock of its process",
-    "DrainAbandoned": "its counter ends with the process: it fires if a scrape comes between",
     "StoreDiskFilling": "takes a disk that fills for hours, also sixty times faster",
     "StorePoolExhausted": "an embedded store has no pool of connections",
     "VersionSkew": "takes two versions of the program",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.clock import ManualClock
 from tests.store.shelf import Shelf
-from tests.store.still import StillDatabase, StillPools, postgres_url
+from tests.store.still import StillDatabase, StillPools
 from tirelessd.store.base import Store
 from tirelessd.store.postgres.store import PostgresStore
 from tirelessd.store.sqlite import SqliteStore
@@ -24,13 +24,11 @@ def sqlite(tmp_path: Path) -> MakeStore:
 
 def postgresql(_tmp_path: Path) -> MakeStore:
     """The shared store on a real server, at the time of the test's clock."""
-    database = StillDatabase(postgres_url())
+    database = StillDatabase()
     return lambda clock: PostgresStore(StillPools(database, clock), clock=clock)
 
 
-KINDS: dict[str, Callable[[Path], MakeStore]] = {"sqlite": sqlite}
-if postgres_url():
-    KINDS["postgresql"] = postgresql
+KINDS: dict[str, Callable[[Path], MakeStore]] = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 @pytest.fixture(params=KINDS)

@@ -4,6 +4,7 @@ from grafana.source.dashboards import slis
 from grafana.source.dashboards.board import board, row, variable
 from grafana.source.dashboards.panels import WIDE, Model, query, table, timeseries
 from grafana.source.dashboards.promql import (
+    counted,
     daemon,
     flow,
     increase,
@@ -57,13 +58,13 @@ def destinations() -> Model:
         (
             "Requests, 1 h",
             "short",
-            total(increase(called(REQUESTS), "1h"), "destination"),
+            counted(called(REQUESTS), "1h", "destination"),
         ),
         ("p95", "s", quantile(0.95, called(DURATION), "destination")),
         (
             "Asked to wait, 1 h",
             "short",
-            total(increase(called(REQUESTS, 'code_class="429"'), "1h"), "destination"),
+            counted(called(REQUESTS, 'code_class="429"'), "1h", "destination"),
         ),
         sort_by="Requests, 1 h",
     )

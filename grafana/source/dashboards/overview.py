@@ -19,6 +19,7 @@ from grafana.source.dashboards.panels import (
     timeseries,
 )
 from grafana.source.dashboards.promql import (
+    counted,
     daemon,
     flow,
     highest,
@@ -132,7 +133,7 @@ def dead_lately() -> Model:
         "short",
         "Items given up within a day. Healthy: none. Otherwise read their reasons on the page of "
         "the queue, mend the cause, and redrive them.",
-        latest(total(increase(queue("tirelessd_items_dead_total"), "24h"))),
+        latest(counted(queue("tirelessd_items_dead_total"), "24h")),
         colours=ANY_IS_BAD,
     )
 
@@ -251,7 +252,7 @@ def worst_queues() -> Model:
         (
             "Dead, 1 h",
             "short",
-            total(increase(queue("tirelessd_items_dead_total"), "1h"), "queue"),
+            counted(queue("tirelessd_items_dead_total"), "1h", "queue"),
         ),
         ("Paused", "bool_yes_no", highest(queue("tirelessd_queue_paused"), "queue")),
         links={"queue": to_queue("${__value.raw}")},

@@ -38,6 +38,14 @@ def increase(series: str, window: str) -> str:
     return f"increase({series}[{window}])"
 
 
+def counted(series: str, window: str, *by: str) -> str:
+    """How many times something happened in a window, for people: a whole number of times.
+
+    Prometheus extrapolates to the window's ends, and so counts two thirds of a death.
+    """
+    return f"round({total(increase(series, window), *by)})"
+
+
 def aggregate(word: str, expression: str, *by: str) -> str:
     """One value for each combination of labels; one in all without any."""
     labels = f" by ({', '.join(by)})" if by else ""

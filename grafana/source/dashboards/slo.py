@@ -62,7 +62,7 @@ def promises() -> Model:
         ("Burn, 1 h", "short", recorded_burn("1h")),
         ("Burn, 6 h", "short", recorded_burn("6h")),
         ("Burn, 3 d", "short", recorded_burn("3d")),
-        ("Bad, 30 d", "short", slis.bad_events(slis.MONTH, *slis.KEY)),
+        ("Bad, 30 d", "short", f"round({slis.bad_events(slis.MONTH, *slis.KEY)})"),
         links={"queue": to_queue("${__value.raw}")},
         sort_by="Burn, 1 h",
     )

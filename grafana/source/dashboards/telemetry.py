@@ -1,7 +1,15 @@
 """The row of the internals' page about intake, canaries, and what telemetry says of itself."""
 
 from grafana.source.dashboards.panels import ANY_IS_BAD, SIX, Model, bars, query, stat, timeseries
-from grafana.source.dashboards.promql import daemon, flow, highest, increase, quantile, total
+from grafana.source.dashboards.promql import (
+    counted,
+    daemon,
+    flow,
+    highest,
+    increase,
+    quantile,
+    total,
+)
 
 
 def in_flight() -> Model:
@@ -23,7 +31,7 @@ def unhandled() -> Model:
         "short",
         "Errors that no rule foresees. Healthy: none. Otherwise the log has `error.unexpected` "
         "with a fingerprint and a traceback; report it.",
-        query(total(increase(daemon("tirelessd_unhandled_exceptions_total"), "24h"))),
+        query(counted(daemon("tirelessd_unhandled_exceptions_total"), "24h")),
         size=SIX,
         colours=ANY_IS_BAD,
     )

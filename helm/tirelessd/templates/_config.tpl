@@ -9,7 +9,7 @@
 {{- if not (get $config "auth") -}}{{- $_ := set $config "auth" "none" -}}{{- end -}}
 {{- $_ := set $config "store" (include "tirelessd.store" . | fromYaml).store -}}
 {{- $_ := set $config "api" (dict "host" "0.0.0.0" "port" 8080) -}}
-{{- $_ := set $config "ops" (dict "host" "0.0.0.0" "port" (int .Values.ops.port)) -}}
+{{- $_ := set $config "ops" (dict "host" "0.0.0.0" "port" (int .Values.ops.port) "last_scrape_seconds" .Values.ops.lastScrapeSeconds) -}}
 {{- $_ := set $config "pre_drain_seconds" .Values.preDrainSeconds -}}
 {{- $_ := set $config "drain_seconds" .Values.drainSeconds -}}
 {{- range $key, $value := $config -}}
@@ -28,12 +28,12 @@ store: {{ default "sqlite:///var/lib/tirelessd/tirelessd.db" .Values.store.postg
 
 {{/* The seconds between the signal to stop and the one that nothing survives. */}}
 {{- define "tirelessd.grace" -}}
-{{- $least := addf .Values.preDrainSeconds .Values.drainSeconds 5 | ceil | int -}}
+{{- $least := addf .Values.preDrainSeconds .Values.drainSeconds .Values.ops.lastScrapeSeconds 5 | ceil | int -}}
 {{- $wanted := .Values.terminationGracePeriodSeconds -}}
 {{- if kindIs "invalid" $wanted -}}
 {{- $least -}}
 {{- else if lt (int $wanted) $least -}}
-{{- fail (printf "terminationGracePeriodSeconds: %d is too short: pods would be killed while they drain. It takes preDrainSeconds + drainSeconds + 5 = %d; leave it out to have that." (int $wanted) $least) -}}
+{{- fail (printf "terminationGracePeriodSeconds: %d is too short: pods would be killed while they drain. It takes preDrainSeconds + drainSeconds + ops.lastScrapeSeconds + 5 = %d; leave it out to have that." (int $wanted) $least) -}}
 {{- else -}}
 {{- int $wanted -}}
 {{- end -}}

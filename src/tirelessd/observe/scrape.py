@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -71,9 +72,12 @@ class ScrapeHandler:
         self._expositions: dict[tuple[object, object], Exposition] = {}
         self._closing = threading.Event()
         self._rest_seconds = 0.0
+        self._was_scraped = False
+        self._last: asyncio.Event | None = None
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Answer a scrape; `name[]` narrows it to the families named."""
+        self._was_scraped, last = True, self._last
         kind = kind_of(request)
         if kind not in self._renderings and len(self._renderings) >= WAITING_KINDS:
             busy = {hdrs.RETRY_AFTER: "1", hdrs.SERVER: SERVER}
@@ -85,7 +89,22 @@ class ScrapeHandler:
         }
         if kind.is_gzip:
             headers[hdrs.CONTENT_ENCODING] = "gzip"
-        return web.Response(body=await self._rendered(kind), headers=headers)
+        body = await self._rendered(kind)
+        if last is not None:
+            last.set()
+        return web.Response(body=body, headers=headers)
+
+    async def wait_last(self, seconds: float) -> None:
+        """Return when a scrape has come after this call, or when time is up.
+
+        At once where nobody has ever scraped: then nobody will.
+        """
+        if not self._was_scraped:
+            return
+        self._last = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._last.wait()
 
     async def _rendered(self, kind: Kind) -> bytes:
         rendering = self._renderings.get(kind)

@@ -75,6 +75,11 @@ class OpsSettings(ListenerSettings):
     port: Port = 9090
     """The TCP port; 0 takes any free one. Its own, so that a network policy can tell them apart."""
 
+    last_scrape_seconds: Annotated[float, Field(ge=0, le=300)] = 0
+    """How long a drain that had to abandon items waits for a scrape to take the news along, if
+    there has ever been one. No time by default, for it comes on top of both waits of a shutdown;
+    as long as the scrape interval makes sure of it."""
+
 
 class LogSettings(SettingsModel):
     """What is logged, and how it looks."""

@@ -29,9 +29,13 @@ RETURNING queue, key
 FIND_KEYS: Final = """
 SELECT known.queue, known.key, known.fingerprint, known.item_id::text, items.state
 FROM unnest($1::text[], $2::text[]) AS asked (queue, key)
-JOIN idempotency_keys AS known ON known.queue = asked.queue AND known.key = asked.key
-LEFT JOIN items ON items.id = known.item_id
-WHERE known.expires_at > tirelessd_now()
+CROSS JOIN LATERAL (
+    SELECT * FROM idempotency_keys AS known
+    WHERE known.queue = asked.queue AND known.key = asked.key
+        AND known.expires_at > tirelessd_now()
+    LIMIT 1
+) AS known
+LEFT JOIN LATERAL (SELECT state FROM items WHERE items.id = known.item_id LIMIT 1) AS items ON true
 """
 # Whether a queue hands off is decided here, where the moment is: a look before would cost a round
 # trip, and what one process knows of a shared queue is old. The items come out as they went in.

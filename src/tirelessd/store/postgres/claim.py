@@ -59,9 +59,11 @@ items.token, items.number, items.id::text, items.queue, payloads.content, payloa
     tirelessd_now() AS now
 """
 _WITH_BODIES: Final = """
-JOIN payloads ON payloads.id = chosen.id
-LEFT JOIN redrives ON redrives.id = chosen.id
-WHERE items.id = chosen.id
+CROSS JOIN LATERAL (SELECT * FROM payloads WHERE payloads.id = chosen.id LIMIT 1) AS payloads
+LEFT JOIN LATERAL (
+    SELECT * FROM redrives WHERE redrives.id = chosen.id LIMIT 1
+) AS redrives ON true
+WHERE items.id = ANY (ARRAY(SELECT id FROM chosen)) AND items.id = chosen.id
 """
 CLAIM: Final = f"""
 WITH due AS MATERIALIZED (
@@ -91,12 +93,12 @@ SELECT least(({_NEXT_FRESH}), CASE WHEN $2 THEN ({_NEXT_RECOVERED}) END) - tirel
 # Of every queue there is, whoever it belongs to, and one's own only if they are named.
 _EXPIRED: Final = """
 SELECT items.id FROM items
-WHERE items.state = 'leased' AND items.owner <> $3 AND items.leased_until <= tirelessd_now()
+WHERE items.owner <> $3 AND items.leased_until <= tirelessd_now()
 LIMIT $1 FOR UPDATE SKIP LOCKED
 """
 _FORGOTTEN: Final = """
 SELECT items.id FROM items
-WHERE items.state = 'leased' AND items.token = ANY ($1::bigint[]) AND items.owner = $3
+WHERE items.token = ANY ($1::bigint[]) AND items.owner = $3
 FOR UPDATE SKIP LOCKED
 """
 _TAKE_OVER: Final = """

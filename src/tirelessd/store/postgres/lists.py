@@ -41,7 +41,7 @@ LISTS: Final = {
     state: f"""
 WITH stretch AS MATERIALIZED (
     SELECT number, state, due_at, attempts FROM items
-    WHERE queue = $1 AND number > $2 ORDER BY number LIMIT {STRETCH_ROWS}
+    WHERE queue COLLATE "C" = $1 AND number > $2 ORDER BY number LIMIT {STRETCH_ROWS}
 )
 SELECT ARRAY(SELECT number FROM stretch WHERE {condition} ORDER BY number LIMIT $3),
     (SELECT max(number) FROM stretch), (SELECT count(*) FROM stretch)
@@ -53,16 +53,18 @@ SELECT ARRAY(SELECT number FROM stretch WHERE {condition} ORDER BY number LIMIT 
 def _queued(condition: str) -> str:
     parts = [
         f"""
-SELECT items.number FROM {LEVELS} CROSS JOIN items
-WHERE items.queue = $1 AND items.priority = level.priority AND items.state = 'queued'
-    AND items.lost_leases {lost_leases} AND items.{condition}
+SELECT found.number FROM {LEVELS} CROSS JOIN LATERAL (
+    SELECT items.number FROM items
+    WHERE items.queue = $1 AND items.priority = level.priority AND items.state = 'queued'
+        AND items.lost_leases {lost_leases} AND items.{condition} LIMIT {FEW_ROWS + 1}
+) AS found
 """
         for lost_leases in ("= 0", "> 0")
     ]
     return " UNION ALL ".join(parts)
 
 
-_LEASED: Final = "SELECT number FROM items WHERE queue = $1 AND state = 'leased'"
+_LEASED: Final = "SELECT number FROM items WHERE queue = $1 AND owner IS NOT NULL"
 _FEW: Final[dict[State | ShownState, str]] = {
     ShownState.READY: _queued(_DUE),
     ShownState.SCHEDULED: _queued(f"{_LATER} AND items.attempts = 0"),
@@ -91,8 +93,11 @@ SELECT ARRAY(SELECT number FROM few WHERE number > $2 ORDER BY number LIMIT $3),
 BY_NUMBER: Final = f"""
 SELECT {COLUMNS}, {FAILURE}
 FROM unnest($2::bigint[]) WITH ORDINALITY AS wanted (number, place)
-JOIN items ON items.queue = $1 AND items.number = wanted.number
-JOIN payloads ON payloads.id = items.id
+CROSS JOIN LATERAL (
+    SELECT * FROM items
+    WHERE items.queue COLLATE "C" = $1 AND items.number = wanted.number LIMIT 1
+) AS items
+CROSS JOIN LATERAL (SELECT * FROM payloads WHERE payloads.id = items.id LIMIT 1) AS payloads
 LEFT JOIN LATERAL (
     SELECT * FROM failures WHERE failures.id = items.id
     ORDER BY generation DESC, attempt DESC LIMIT 1
@@ -103,11 +108,11 @@ LIST_DEAD: Final = f"""
 SELECT {COLUMNS}, {FAILURE}
 FROM (
     SELECT * FROM items
-    WHERE state = 'dead' AND (finished_at, id) > ($3::float8, $4::uuid)
+    WHERE dead_reason IS NOT NULL AND (finished_at, id) > ($3::float8, $4::uuid)
         AND ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR dead_reason = $2)
     ORDER BY finished_at, id LIMIT $5
 ) AS items
-JOIN payloads ON payloads.id = items.id
+CROSS JOIN LATERAL (SELECT * FROM payloads WHERE payloads.id = items.id LIMIT 1) AS payloads
 LEFT JOIN LATERAL (
     SELECT * FROM failures WHERE failures.id = items.id
     ORDER BY generation DESC, attempt DESC LIMIT 1

@@ -27,7 +27,7 @@ HISTORY: Final = f"SELECT {FAILURE} FROM failures WHERE id = $1 ORDER BY generat
 PAYLOAD: Final = "SELECT content, content_type FROM payloads WHERE id = $1"
 RESULT: Final = "SELECT content, content_type FROM results WHERE id = $1"
 LEASES: Final = """
-SELECT id::text, queue, number, token FROM items WHERE state = 'leased' AND owner = $1
+SELECT id::text, queue, number, token FROM items WHERE owner = $1
 """
 PAUSES: Final = """
 SELECT queue, expires_at - tirelessd_now() FROM pauses

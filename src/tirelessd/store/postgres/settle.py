@@ -17,10 +17,15 @@ from tirelessd.store.base import Settled
 from tirelessd.store.operations import Fenced, Release, Renew, Settle
 from tirelessd.store.postgres.transaction import Transaction
 
-_HELD: Final = "items.id = lease.id AND items.state = 'leased' AND items.token = lease.token"
+# The ids twice: to join by, and so that the rows are looked up by them in any case. A planner that
+# believes the table to be empty would rather walk it.
+_HELD: Final = """
+items.id = ANY ($1::uuid[]) AND items.id = lease.id AND items.state = 'leased'
+    AND items.token = lease.token
+"""
 SUCCEED: Final = f"""
 WITH ended AS (
-    UPDATE items SET state = 'succeeded', finished_at = tirelessd_now()
+    UPDATE items SET state = 'succeeded', owner = NULL, finished_at = tirelessd_now()
     FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::text[])
         AS lease (id, token, content, content_type)
     WHERE {_HELD}
@@ -37,7 +42,7 @@ WITH ended AS (
     UPDATE items SET
         state = CASE WHEN lease.dead_reason IS NULL THEN 'queued' ELSE 'dead' END,
         due_at = coalesce(tirelessd_now() + lease.due_in_seconds, items.due_at),
-        dead_reason = lease.dead_reason,
+        owner = NULL, dead_reason = lease.dead_reason,
         finished_at = CASE WHEN lease.dead_reason IS NOT NULL THEN tirelessd_now() END,
         lost_leases = items.lost_leases + lease.lost_leases
     FROM unnest($1::uuid[], $2::bigint[], $3::float8[], $4::text[], $5::integer[], $6::text[],
@@ -62,10 +67,10 @@ SELECT id::text, token FROM ended
 SETTLED: Final = """
 SELECT items.id::text, items.token FROM unnest($1::uuid[], $2::bigint[]) AS lease (id, token)
 JOIN items ON items.id = lease.id
-WHERE items.state <> 'leased' AND items.token = lease.token
+WHERE items.id = ANY ($1::uuid[]) AND items.state <> 'leased' AND items.token = lease.token
 """
 RELEASE: Final = f"""
-UPDATE items SET state = 'queued', attempts = attempts - 1, token = NULL
+UPDATE items SET state = 'queued', attempts = attempts - 1, owner = NULL, token = NULL
 FROM unnest($1::uuid[], $2::bigint[]) AS lease (id, token) WHERE {_HELD}
 RETURNING items.id::text, lease.token
 """
@@ -75,8 +80,8 @@ FROM unnest($1::uuid[], $2::bigint[], $3::float8[]) AS lease (id, token, seconds
 RETURNING items.id::text, items.token
 """
 UNDO: Final = """
-UPDATE items SET state = 'queued', attempts = attempts - 1, token = NULL
-WHERE state = 'leased' AND owner = $1 AND token = ANY ($2::bigint[])
+UPDATE items SET state = 'queued', attempts = attempts - 1, owner = NULL, token = NULL
+WHERE owner = $1 AND token = ANY ($2::bigint[])
 RETURNING 1
 """
 

@@ -12,10 +12,12 @@ from tirelessd.store.base import QueueSnapshot, Snapshot
 from tirelessd.store.postgres.claim import LEVELS
 
 _COUNT_QUEUED: Final = f"""
-SELECT '{{shown}}' AS shown, count(*) AS count, min(items.number) AS first
-FROM {LEVELS} CROSS JOIN items
-WHERE items.queue = asked.queue AND items.priority = level.priority AND items.state = 'queued'
-    AND items.lost_leases {{lost_leases}} AND items.due_at {{condition}}
+SELECT '{{shown}}' AS shown, sum(at_level.count)::bigint AS count, min(at_level.first) AS first
+FROM {LEVELS} CROSS JOIN LATERAL (
+    SELECT count(*) AS count, min(items.number) AS first FROM items
+    WHERE items.queue = asked.queue AND items.priority = level.priority AND items.state = 'queued'
+        AND items.lost_leases {{lost_leases}} AND items.due_at {{condition}}
+) AS at_level
 """
 _QUEUED: Final = {
     ShownState.READY: "<= tirelessd_now()",
@@ -24,7 +26,7 @@ _QUEUED: Final = {
 }
 _COUNT_LEASED: Final = """
 SELECT 'running', count(*), min(number) FROM items
-WHERE items.queue = asked.queue AND items.state = 'leased'
+WHERE items.queue = asked.queue AND items.owner IS NOT NULL
 """
 _COUNT_ENDED: Final = """
 SELECT '{state}', count(*), min(number) FROM items
@@ -46,7 +48,7 @@ COUNTS: Final = f"""
 SELECT asked.queue, counted.shown, counted.count,
     coalesce(greatest(tirelessd_now() - (
         SELECT accepted_at FROM items
-        WHERE items.queue = asked.queue AND items.number = counted.first
+        WHERE items.queue COLLATE "C" = asked.queue AND items.number = counted.first
     ), 0), 0)
 FROM unnest($1::text[]) AS asked (queue) CROSS JOIN LATERAL ({_COUNTED}) AS counted
 WHERE counted.count > 0
@@ -69,10 +71,11 @@ FROM unnest($1::text[]) AS asked (queue)
 # Each step seeks the next name, whatever the number of items between.
 QUEUE_NAMES: Final = """
 WITH RECURSIVE names (queue) AS (
-    (SELECT queue FROM items ORDER BY queue LIMIT 1)
+    (SELECT queue FROM items ORDER BY queue COLLATE "C" LIMIT 1)
     UNION ALL
     SELECT (
-        SELECT items.queue FROM items WHERE items.queue > names.queue ORDER BY queue LIMIT 1
+        SELECT items.queue FROM items WHERE items.queue COLLATE "C" > names.queue
+        ORDER BY items.queue COLLATE "C" LIMIT 1
     ) FROM names WHERE names.queue IS NOT NULL
 )
 SELECT queue FROM names WHERE queue IS NOT NULL

@@ -12,8 +12,8 @@ from tirelessd.store.tokens import random_numbers
 STATEMENT_SECONDS: Final = 2.0
 LOCK_SECONDS: Final = 1.0
 # Every statement here goes by an index, and must not change its mind when a table's statistics are
-# old or missing: a queue's tables go from empty to millions of rows within a minute. So scans and
-# joins that read whole tables are priced out, and a plan is made once. Each setting ends with the
+# old or missing: a queue's tables go from empty to millions of rows within a minute. So whatever
+# reads whole tables is priced out, and a plan is made once. Each setting ends with the
 # transaction: behind a transaction pooler the next one may be somebody else's.
 _SETTINGS: Final = f"""
 SET LOCAL statement_timeout = {{statement_ms:.0f}};
@@ -21,7 +21,6 @@ SET LOCAL lock_timeout = {LOCK_SECONDS * 1000:.0f};
 SET LOCAL idle_in_transaction_session_timeout = 5000;
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
-SET LOCAL enable_hashjoin = off;
 SET LOCAL enable_mergejoin = off;
 SET LOCAL plan_cache_mode = force_generic_plan;
 SET LOCAL jit = off

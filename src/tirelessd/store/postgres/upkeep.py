@@ -21,20 +21,23 @@ WITH wanted AS MATERIALIZED (
     ORDER BY items.id FOR UPDATE
 ), changed AS (
     UPDATE items SET state = 'cancelled', finished_at = tirelessd_now()
-    FROM wanted WHERE items.id = wanted.id AND wanted.state = 'queued'
+    FROM wanted WHERE items.id = ANY ($1::uuid[]) AND items.id = wanted.id
+        AND wanted.state = 'queued'
     RETURNING items.id
 )
 SELECT items.id::text, items.queue, wanted.state, items.attempts,
     items.id IN (SELECT id FROM changed) AS is_changed
-FROM wanted JOIN items ON items.id = wanted.id
+FROM wanted JOIN items ON items.id = wanted.id WHERE items.id = ANY ($1::uuid[])
 """
 EXPIRE: Final = """
 WITH overdue AS MATERIALIZED (
-    SELECT id FROM items WHERE state = 'queued' AND deadline_at <= tirelessd_now()
+    SELECT id FROM items
+    WHERE owner IS NULL AND finished_at IS NULL AND deadline_at <= tirelessd_now()
     ORDER BY deadline_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE items SET state = 'dead', dead_reason = 'expired', finished_at = tirelessd_now()
-FROM overdue WHERE items.id = overdue.id
+FROM overdue
+WHERE items.id = ANY (ARRAY(SELECT id FROM overdue)) AND items.id = overdue.id
 RETURNING items.id::text, items.queue, items.attempts, tirelessd_now() - items.accepted_at
 """
 _MATCHES: Final = """
@@ -46,11 +49,12 @@ WHERE id = ANY ($3::uuid[]) AND state = 'dead' {_MATCHES} LIMIT $4
 """
 DEAD_IN_ORDER: Final = f"""
 SELECT id, queue FROM items
-WHERE state = 'dead' AND $3::uuid[] IS NULL {_MATCHES} ORDER BY finished_at, id LIMIT $4
+WHERE dead_reason IS NOT NULL AND $3::uuid[] IS NULL {_MATCHES} ORDER BY finished_at, id LIMIT $4
 """
 _REDRIVE: Final = """
 WITH wanted AS MATERIALIZED ({wanted} FOR UPDATE SKIP LOCKED), former AS (
-    DELETE FROM redrives USING wanted WHERE redrives.id = wanted.id AND $5::text IS NULL
+    DELETE FROM redrives
+    WHERE redrives.id = ANY (ARRAY(SELECT id FROM wanted)) AND $5::text IS NULL
 ), traced AS (
     INSERT INTO redrives (id, traceparent) SELECT id, $5 FROM wanted WHERE $5::text IS NOT NULL
     ON CONFLICT (id) DO UPDATE SET traceparent = excluded.traceparent
@@ -58,18 +62,18 @@ WITH wanted AS MATERIALIZED ({wanted} FOR UPDATE SKIP LOCKED), former AS (
 UPDATE items SET state = 'queued', generation = generation + 1, attempts = 0, lost_leases = 0,
     first_due_at = tirelessd_now(), due_at = tirelessd_now(),
     deadline_at = tirelessd_now() + deadline_seconds, finished_at = NULL, dead_reason = NULL
-FROM wanted WHERE items.id = wanted.id
+WHERE items.id = ANY (ARRAY(SELECT id FROM wanted))
 RETURNING items.queue
 """
 REDRIVE_BY_ID: Final = _REDRIVE.format(wanted=DEAD_BY_ID)
 REDRIVE_IN_ORDER: Final = _REDRIVE.format(wanted=DEAD_IN_ORDER)
 _DELETE: Final = """
 WITH wanted AS MATERIALIZED ({wanted} FOR UPDATE SKIP LOCKED),
-bodies AS (DELETE FROM payloads USING wanted WHERE payloads.id = wanted.id),
-answers AS (DELETE FROM results USING wanted WHERE results.id = wanted.id),
-history AS (DELETE FROM failures USING wanted WHERE failures.id = wanted.id),
-traced AS (DELETE FROM redrives USING wanted WHERE redrives.id = wanted.id)
-DELETE FROM items USING wanted WHERE items.id = wanted.id
+bodies AS (DELETE FROM payloads WHERE id = ANY (ARRAY(SELECT id FROM wanted))),
+answers AS (DELETE FROM results WHERE id = ANY (ARRAY(SELECT id FROM wanted))),
+history AS (DELETE FROM failures WHERE id = ANY (ARRAY(SELECT id FROM wanted))),
+traced AS (DELETE FROM redrives WHERE id = ANY (ARRAY(SELECT id FROM wanted)))
+DELETE FROM items WHERE id = ANY (ARRAY(SELECT id FROM wanted))
 RETURNING items.queue, items.state
 """
 DELETE_BY_ID: Final = _DELETE.format(wanted=DEAD_BY_ID)
@@ -93,8 +97,8 @@ PURGE: Final = _DELETE.format(wanted=OLD)
 # numbers are distinct.
 COUNT_ENDED: Final = """
 SELECT CASE WHEN
-    (SELECT number FROM items WHERE queue = $1 ORDER BY number DESC LIMIT 1)
-    - (SELECT number FROM items WHERE queue = $1 ORDER BY number LIMIT 1) >= $2
+    (SELECT number FROM items WHERE queue COLLATE "C" = $1 ORDER BY number DESC LIMIT 1)
+    - (SELECT number FROM items WHERE queue COLLATE "C" = $1 ORDER BY number LIMIT 1) >= $2
 THEN (SELECT count(*) FROM items WHERE queue = $1 AND finished_at IS NOT NULL) ELSE 0 END
 """
 DELETE_KEYS: Final = """
@@ -103,7 +107,9 @@ WITH old AS MATERIALIZED (
     ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 DELETE FROM idempotency_keys AS known USING old
-WHERE known.queue = old.queue AND known.key = old.key
+WHERE known.queue = ANY (ARRAY(SELECT queue FROM old))
+    AND known.key = ANY (ARRAY(SELECT key FROM old))
+    AND known.queue = old.queue AND known.key = old.key
 RETURNING 1
 """
 PAUSE: Final = """

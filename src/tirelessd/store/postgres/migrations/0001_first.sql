@@ -31,7 +31,11 @@ CREATE TABLE items (
     state text NOT NULL
         CHECK (state IN ('queued', 'leased', 'succeeded', 'dead', 'cancelled')),
     queue text NOT NULL,
-    dead_reason text
+    dead_reason text,
+    -- Three ways to say what the state says: see the indexes.
+    CHECK ((owner IS NOT NULL) = (state = 'leased')),
+    CHECK ((finished_at IS NOT NULL) = (state IN ('succeeded', 'dead', 'cancelled'))),
+    CHECK ((dead_reason IS NOT NULL) = (state = 'dead'))
 ) WITH (
     -- Room for an item's next versions beside its first: of a renewal, which no index has, for good.
     fillfactor = 70,
@@ -43,22 +47,26 @@ CREATE TABLE items (
     autovacuum_analyze_scale_factor = 0.1,
     autovacuum_vacuum_cost_delay = 0
 );
--- Lists in the order of acceptance.
-CREATE INDEX items_queue ON items (queue, number);
+-- Each index is picked by words that only its own statements use: one that merely could
+-- serve another statement too would be chosen for it while it is small, or seems so, and walked as
+-- a whole when it is not.
+--
+-- Lists in the order of acceptance. For the same reason in an order of letters of its own.
+CREATE INDEX items_queue ON items (queue COLLATE "C", number);
 -- Without the end of the lease, so that a renewal stays within its page.
-CREATE INDEX items_leased ON items (queue) INCLUDE (number) WHERE state = 'leased';
+CREATE INDEX items_leased ON items (queue) INCLUDE (number) WHERE owner IS NOT NULL;
 -- Claims: one probe per priority. What is included lets counts do without the rows.
 CREATE INDEX items_claim ON items (queue, priority, due_at, number) INCLUDE (deadline_at, attempts)
     WHERE state = 'queued' AND lost_leases = 0;
 -- The same for items that lost a lease, which are claimed a few at a time.
 CREATE INDEX items_recovered ON items (queue, priority, due_at, number)
     INCLUDE (deadline_at, attempts) WHERE state = 'queued' AND lost_leases > 0;
-CREATE INDEX items_deadline ON items (deadline_at) WHERE state = 'queued';
+CREATE INDEX items_deadline ON items (deadline_at) WHERE owner IS NULL AND finished_at IS NULL;
 -- Purge, oldest end first, and the counts of what has ended.
 CREATE INDEX items_ended ON items (queue, state, finished_at) INCLUDE (number)
     WHERE finished_at IS NOT NULL;
 -- Dead letters in the order they died.
-CREATE INDEX items_dead ON items (finished_at, id) WHERE state = 'dead';
+CREATE INDEX items_dead ON items (finished_at, id) WHERE dead_reason IS NOT NULL;
 
 CREATE TABLE payloads (
     id uuid PRIMARY KEY,

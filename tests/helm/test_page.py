@@ -1,0 +1,84 @@
+"""docs/kubernetes.md says what works: its values render, its commands name what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import apsw
+import helm_python
+import pytest
+import yaml
+
+from tests.helm.chart import FOLDER, configuration, of_kind, pods, render, the
+from tests.helm.values import PLAIN
+from tirelessd.core.clock import SystemClock
+from tirelessd.store.sqlite import SqliteStore
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+YAML = re.findall(r"```yaml\n# values\.yaml\n(.*?)```", PAGE, re.DOTALL)
+INSTALLATIONS = re.findall(r"helm (?:install|upgrade) .*", PAGE)
+SCRIPT = re.findall(r'python -c "\n(.*?)"\n', PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("text", YAML)
+def test_values_of_the_page_render(text: str) -> None:
+    """Each block with a queue as it is, and any other beside the shortest way to one."""
+    values: dict[str, Any] = yaml.safe_load(text)
+    if "queues" not in values.get("config", {}):
+        values |= PLAIN
+
+    manifests = render(values)
+
+    assert of_kind(manifests, "StatefulSet", "Deployment")
+
+
+@pytest.mark.parametrize("line", INSTALLATIONS)
+def test_installations_of_the_page_work(line: str) -> None:
+    """The chart is where the line says, and takes what it sets."""
+    words = shlex.split(line.split("`", maxsplit=1)[0])
+    assert (ROOT / words[3]).resolve() == FOLDER
+
+    values = (
+        helm_python.parse_set_string(words[words.index("--set") + 1]) if "--set" in words else {}
+    )
+
+    assert render(values or PLAIN, name=words[2])
+
+
+def test_names_of_the_page_are_those_of_its_installation() -> None:
+    """The release `tirelessd` makes a pod, a claim and two Services of these names."""
+    manifests = render(PLAIN, name="tirelessd")
+
+    workload = the(manifests, "StatefulSet")["metadata"]["name"]
+    claim = the(manifests, "StatefulSet")["spec"]["volumeClaimTemplates"][0]["metadata"]["name"]
+    services = [service["metadata"]["name"] for service in of_kind(manifests, "Service")]
+    assert f"kubectl exec {workload}-0 " in PAGE
+    assert f"`{claim}-{workload}-0`" in PAGE
+    assert all(f"`{service}`" in PAGE for service in services)
+
+
+def test_paths_of_the_page_are_those_of_the_pod() -> None:
+    """Where secrets and the store are."""
+    (pod, _) = pods(render({**PLAIN, "secrets": ["tirelessd-tokens"]}))
+    mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+
+    assert "/etc/tirelessd/secrets/tirelessd-tokens" in mounts
+    assert "/var/lib/tirelessd" in mounts
+    assert "/var/lib/tirelessd/tirelessd.db" in configuration(render(PLAIN))
+
+
+async def test_the_backup_of_the_page_is_one(tmp_path: Path) -> None:
+    """Its script copies the file of a store that is at work, read-only, into one that is whole."""
+    store = SqliteStore(tmp_path / "tirelessd.db", clock=SystemClock(), emit=lambda _event: None)
+    await store.open()
+    (script,) = SCRIPT
+
+    exec(script.replace("/var/lib/tirelessd", str(tmp_path)), {})  # noqa: S102  (the page's own)
+    await store.close()
+
+    copy = apsw.Connection(str(tmp_path / "backup.db"))
+    assert copy.execute("PRAGMA integrity_check").get == "ok"

