@@ -11,6 +11,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import uuid
@@ -32,7 +33,7 @@ class PostgresServer:
     def __init__(self, port: int | None = None, **options: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tirelessd-postgres-"))
         self._data = self.folder / "data"
-        self._port = port
+        self.port = port
         self._options = QUICK | options
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
@@ -44,10 +45,10 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it; returns once it takes connections."""
-        hosts = "127.0.0.1" if self._port else ""
+        hosts = "127.0.0.1" if self.port else ""
         options = {"listen_addresses": hosts, "unix_socket_directories": str(self.folder)}
-        if self._port:
-            options["port"] = str(self._port)
+        if self.port:
+            options["port"] = str(self.port)
         settings = " ".join(
             f"-c {name}={value!r}" for name, value in (options | self._options).items()
         )
@@ -73,10 +74,19 @@ class PostgresServer:
             self.stop("immediate")
         shutil.rmtree(self.folder)
 
+    async def ask_for_password(self, user: str, password: str) -> None:
+        """Make a user who needs a password, and is nobody without."""
+        rules = self._data / "pg_hba.conf"
+        asked = f"local all {user} scram-sha-256\nhost all {user} all scram-sha-256\n"
+        rules.write_text(asked + rules.read_text())
+        await execute(
+            self.url(), f"CREATE ROLE {user} LOGIN PASSWORD '{password}'; SELECT pg_reload_conf()"
+        )
+
     def url(self, database: str = "postgres") -> str:
         """Where a database of it is."""
-        if self._port:
-            return f"postgresql://postgres@127.0.0.1:{self._port}/{database}"
+        if self.port:
+            return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
         return f"postgresql://postgres@/{database}?host={self.folder}"
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -116,12 +126,24 @@ def server_url() -> str:
     return server.url()
 
 
+async def execute(url: str, sql: str) -> None:
+    """Say something to a database, on a connection of its own."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
 async def make_database() -> str:
     """A new, empty database on the tests' server; its URL."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    connection = await asyncpg.connect(server_url())
-    try:
-        await connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy")
-    finally:
-        await connection.close()
+    await execute(server_url(), f"CREATE DATABASE {name} STRATEGY file_copy")
     return urlunsplit(urlsplit(server_url())._replace(path=f"/{name}"))
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

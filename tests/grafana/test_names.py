@@ -23,11 +23,6 @@ AWAITED_VALUES: Final = frozenset(
     }
 )
 
-# Of a store behind a network, which does not exist yet: the embedded one has no pool.
-POOL: Final = frozenset(
-    {"tirelessd_store_pool_connections", "tirelessd_store_pool_max_connections"}
-)
-
 # Families that no page and no rule shows: each answers a question that comes up rarely, and then
 # with the series itself.
 ON_DEMAND: Final[Mapping[str, str]] = {}
@@ -69,7 +64,7 @@ QUERIES = panel_queries() | annotation_queries() | rule_queries()
 def test_queries_ask_for_what_there_is() -> None:
     """Metrics, labels and values of labels exist, so that no panel is empty for ever."""
     found = {
-        place: set(problems(query, KNOWN, AWAITED | POOL)) - AWAITED_VALUES
+        place: set(problems(query, KNOWN, AWAITED)) - AWAITED_VALUES
         for place, query in QUERIES.items()
     }
 
@@ -81,7 +76,7 @@ def test_nothing_is_awaited_that_is_there() -> None:
     there = {family_name(name) for name in KNOWN} | set(KNOWN)
 
     found = {problem for query in QUERIES.values() for problem in problems(query, KNOWN)}
-    assert sorted((AWAITED | POOL) & there) == []
+    assert sorted(AWAITED & there) == []
     assert sorted(AWAITED_VALUES - found) == []
 
 

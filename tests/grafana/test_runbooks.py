@@ -11,7 +11,7 @@ import pytest
 
 from grafana.source.rules import ALERTS
 from tests.grafana.names import known_names, problems
-from tests.grafana.test_names import AWAITED, AWAITED_VALUES, POOL
+from tests.grafana.test_names import AWAITED, AWAITED_VALUES
 from tirelessd.api.dead_letters import RedriveRequest
 from tirelessd.api.openapi import description
 from tirelessd.observe.lines import CATALOGUE
@@ -81,7 +81,7 @@ def test_runbook_asks_three_questions(page: str) -> None:
     """Three queries that can be pasted, each about what is there."""
     queries = blocks("promql", sections(page)["Look"])
 
-    found = {problem for query in queries for problem in problems(query, KNOWN, AWAITED | POOL)}
+    found = {problem for query in queries for problem in problems(query, KNOWN, AWAITED)}
 
     assert len(queries) == len(set(queries)) == 3
     assert len(queries) == len(blocks("promql", PAGES[page]))
@@ -134,7 +134,7 @@ def test_words_of_the_daemon_are_its_own(page: str) -> None:
     metrics = set(re.findall(r"`(tirelessd_\w+|\w+:tirelessd_[\w:]+)`", text))
     events = set(re.findall(r"log event `([^`]+)`", " ".join(text.split())))
 
-    assert metrics - KNOWN.keys() - AWAITED - POOL == set()
+    assert metrics - KNOWN.keys() - AWAITED == set()
     assert events <= {line.event for line in CATALOGUE}
 
 

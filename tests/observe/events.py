@@ -40,6 +40,7 @@ EXAMPLES: tuple[Event, ...] = (
     events.QueuePaused("work", 60.0),
     events.QueueResumed("work"),
     events.StoreOperationFinished("enqueue", 0.002),
+    events.StoreConnectionTaken(0.001),
     events.StoreFailed("disk I/O error", "other"),
     events.StoreHealed(1.5),
     events.ListenerOpened("api", "http://127.0.0.1:8080"),
@@ -121,10 +122,10 @@ def make_metrics(*queues: QueueConfig, **options: Any) -> Metrics:
     """Metrics for the queue `work`, or for those given."""
     options.setdefault("clock", ManualClock())
     options.setdefault("has_canary", True)
+    options.setdefault("backend", "sqlite")
     return Metrics(
         queues or (WORK,),
         store_label="main",
-        backend="sqlite",
         about=About("1.2.3", "abcd", "f00"),
         **options,
     )

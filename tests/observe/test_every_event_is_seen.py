@@ -45,7 +45,7 @@ def test_there_is_an_example_of_every_event() -> None:
 
 def test_every_event_changes_a_metric_or_says_why_not() -> None:
     """What is handled and what is ignored make up all events, and share none."""
-    seen = make_metrics().seen
+    seen = make_metrics(backend="postgresql").seen
 
     assert seen | set(UNSEEN) == set(event_classes())
     assert not seen & set(UNSEEN)
@@ -62,7 +62,7 @@ def test_every_event_has_a_line_or_says_why_not(logs: Logs) -> None:
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
 def test_metrics_do_what_their_table_says(event: Event) -> None:
     """A handled event changes some series; an ignored one changes none."""
-    metrics = make_metrics()
+    metrics = make_metrics(backend="postgresql")
     before = own(series(metrics))
 
     metrics(event)
@@ -73,7 +73,7 @@ def test_metrics_do_what_their_table_says(event: Event) -> None:
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
 def test_no_event_makes_a_series(event: Event) -> None:
     """Every legal series is there from the start, so that `increase()` sees the first event."""
-    metrics = make_metrics()
+    metrics = make_metrics(backend="postgresql")
     before = set(own(series(metrics)))
 
     metrics(event)

@@ -35,7 +35,17 @@ def page() -> Model:
         "tirelessd-internals",
         "Internals",
         "The daemon as a machine: where it is busy, full or failing.",
-        row("Store", operations(), store_errors(), store_up(), sizes(), room(), snapshot()),
+        row(
+            "Store",
+            operations(),
+            store_errors(),
+            store_up(),
+            sizes(),
+            room(),
+            snapshot(),
+            connections(),
+            connection_wait(),
+        ),
         row("Runtime", loop_lag(), processor(), memory(), files(), garbage(), tasks()),
         row("Background tasks", success_age(), task_failures(), leases(), clock()),
         row("Lifecycle", life(), drains(), restarts(), versions()),
@@ -85,6 +95,38 @@ def store_up() -> Model:
         "1 while the last write to each store went well. Healthy: 1. At 0 intake refuses and "
         "nothing is claimed; mend the store, and do not restart the daemon.",
         query(lowest(daemon("tirelessd_store_up"), "store"), "{{store}}"),
+    )
+
+
+def connections() -> Model:
+    """How much of the way to a store behind a network is taken."""
+    return timeseries(
+        "Connections to the store",
+        "short",
+        "Connections of each daemon to its store, and the most there may be; 0 where the store is "
+        "embedded. Healthy: fewer in use than there may be. All in use: long transactions, or too "
+        "few of them.",
+        query(
+            highest(daemon("tirelessd_store_pool_connections", 'state="used"'), "instance"),
+            "{{instance}} used",
+        ),
+        query(
+            highest(daemon("tirelessd_store_pool_max_connections"), "instance"), "{{instance}} most"
+        ),
+    )
+
+
+def connection_wait() -> Model:
+    """How long one waits for a connection."""
+    return timeseries(
+        "Wait for a connection to the store, p99",
+        "s",
+        "How long a connection to the store took to come by. Healthy: below 0.001 s. Longer: new "
+        "ones are being made again and again, or all are in use.",
+        query(
+            quantile(0.99, daemon("tirelessd_store_pool_wait_seconds_count"), "instance"),
+            "{{instance}}",
+        ),
     )
 
 

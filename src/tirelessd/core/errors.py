@@ -18,6 +18,7 @@ TirelessdError
 │   └── CommitUnknown     whether it happened could not be learned
 │       └── CommitPending     for the disk has not answered yet
 ├── StartError            the daemon must not start or go on; one line tells why
+│   └── Misconfigured         and only another configuration, here or there, can help
 └── AttemptError          an attempt failed, in a way its handler understood
     ├── Retry             the handler asks for another attempt
     └── GiveUp            the handler says that no attempt will help
@@ -183,6 +184,10 @@ class CommitPending(CommitUnknown, Generic[T]):
 
 class StartError(TirelessdError):
     """The daemon must not run like this; the message is the one line to print."""
+
+
+class Misconfigured(StartError):
+    """What was configured, here or in what it leads to, cannot work; the program's code is 2."""
 
 
 class AttemptError(TirelessdError):

@@ -216,6 +216,12 @@ class StoreOperationFinished(Event, frozen=True):
     error_kind: str | None = None
 
 
+class StoreConnectionTaken(Event, frozen=True):
+    """A connection to the store was taken from its pool, or was not to be had for so long."""
+
+    wait_seconds: float
+
+
 class StoreFailed(Event, frozen=True):
     """The store stopped working."""
 

@@ -15,6 +15,7 @@ from tirelessd.core.events import (
     IntakeRequestStarted,
     ItemDrained,
     LoopLagMeasured,
+    StoreConnectionTaken,
     StoreOperationFinished,
     TraceExportFailed,
     UnexpectedError,
@@ -26,6 +27,7 @@ from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import DaemonFamilies, IntakeFamilies, StoreFamilies
 from tirelessd.observe.journal import Journal
 from tirelessd.observe.registrar import TellOverflow
+from tirelessd.observe.tallies import Distribution
 
 EMBEDDED: Final = "sqlite"
 
@@ -82,6 +84,8 @@ class StoreMetrics:
         self, families: StoreFamilies, backend: str, journal: Journal, tell: TellOverflow
     ) -> None:
         self._keep = journal.page(self._count_operations)
+        # An embedded store has no connections to wait for, and so no series of that.
+        self._waits = None if backend == EMBEDDED else Waits(families.pool_wait.labels(), journal)
         self._durations = ClosedChildren(families.duration, labels.STORE_OPERATIONS, tell, backend)
         kinds = [
             kind
@@ -99,7 +103,8 @@ class StoreMetrics:
 
     def table(self) -> Table:
         """Which method sees which event."""
-        return {StoreOperationFinished: self._keep}
+        waits = {} if self._waits is None else self._waits.table()
+        return {StoreOperationFinished: self._keep, **waits}
 
     def _count_operations(self, events: Sequence[StoreOperationFinished]) -> None:
         took: defaultdict[str, list[float]] = defaultdict(list)
@@ -110,6 +115,21 @@ class StoreMetrics:
                 self._errors.get(operation, self._unknown_operation)[event.error_kind].inc()
         for operation, seconds in took.items():
             self._durations[operation].observe_all(seconds)
+
+
+class Waits:
+    """Times the waits for a connection to the store."""
+
+    def __init__(self, waits: Distribution, journal: Journal) -> None:
+        self._waits = waits
+        self._keep = journal.page(self._count)
+
+    def table(self) -> Table:
+        """Which method sees which event."""
+        return {StoreConnectionTaken: self._keep}
+
+    def _count(self, events: Sequence[StoreConnectionTaken]) -> None:
+        self._waits.observe_all([event.wait_seconds for event in events])
 
 
 class DaemonMetrics:

@@ -244,6 +244,20 @@ class StoreFamilies:
             "How far this host's clock is ahead of the store's time; after a clock was set, the "
             "embedded store works the difference off.",
         )
+        self.pool = make.gauge(
+            "tirelessd_store_pool_connections",
+            "Connections to the store; an embedded one has none.",
+            "state",
+        )
+        self.pool_most = make.gauge(
+            "tirelessd_store_pool_max_connections",
+            "The most of them there may be.",
+        )
+        self.pool_wait = make.histogram(
+            "tirelessd_store_pool_wait_seconds",
+            "How long a connection to the store took to come by, making one included.",
+            buckets.store,
+        )
 
 
 class DaemonFamilies:

@@ -64,6 +64,7 @@ BACKGROUND_LOOPS: Final = ("slot", "claim", "renew")
 
 
 # Of the supervised ones, by the first word of their name; what is not listed is a background loop.
+POOL_STATES: Final = ("used", "idle")
 TASK_KINDS: Final = ("loop", "slot", "attempt", "request", "other")
 
 

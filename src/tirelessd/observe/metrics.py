@@ -115,6 +115,9 @@ class Metrics:
         self._store: StoreGauges | None = None
         if store_label is not None:
             self.name_store(store_label)
+        self._connections = {
+            state: families.store.pool.labels(state) for state in labels.POOL_STATES
+        }
         self._ready = families.daemon.ready
         self._tasks = {kind: families.daemon.tasks.labels(kind) for kind in labels.TASK_KINDS}
         self._lifecycle = {
@@ -180,6 +183,12 @@ class Metrics:
     def see_connections(self, connections: Sequence[tuple[int, int]]) -> None:
         """Take over how many connections each http handler uses, and how many it keeps."""
         self._upstream.see(connections)
+
+    def see_store_connections(self, *, used: int, idle: int, most: int) -> None:
+        """Take over how many connections to the store there are, and may be."""
+        self._connections["used"].set(used)
+        self._connections["idle"].set(idle)
+        self._families.store.pool_most.set(most)
 
     def see_tasks(self, supervised: Mapping[str, int], *, connections: int, total: int) -> None:
         """Take over the tasks there are: supervised by first word, one a connection, and all."""

@@ -86,7 +86,7 @@ its data source for Prometheus knows which one for traces `trace_id` belongs to.
 
 ## Series
 
-Those of the daemon are 431, and each queue has 250 at the most: 5 431 at twenty queues, where a
+Those of the daemon are 434, and each queue has 250 at the most: 5 434 at twenty queues, where a
 test allows 5 441. On top come 26 for the canary and 23 for each `destination` that is named, of
 which there are fifty at the most. Nothing that a caller sends makes a series. `__unconfigured__`
 has some only where the store held such items at the start.

@@ -181,6 +181,14 @@ class Cancelled(msgspec.Struct, frozen=True):
     attempts: int = 0
 
 
+class Connections(msgspec.Struct, frozen=True):
+    """A store's connections at one moment: in use, idle, and the most there may be."""
+
+    used: int
+    idle: int
+    most: int
+
+
 class Store(ABC):
     """Durable items, their leases and their history.
 
@@ -196,7 +204,10 @@ class Store(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Reach the store, migrate it and check it; raises `StartError` with a line for people."""
+        """Reach the store, migrate it and check it; raises `StartError` with a line for people.
+
+        A store that may be reached later raises `StoreUnavailable`, and may be opened again.
+        """
 
     @abstractmethod
     async def close(self) -> None:
@@ -347,3 +358,7 @@ class Store(ABC):
     @abstractmethod
     async def probe(self) -> None:
         """Prove that a write would be durable now; raises `StoreError` when not."""
+
+    def connections(self) -> Connections | None:
+        """How many it has; None for a store that needs none."""
+        return None

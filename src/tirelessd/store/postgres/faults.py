@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from enum import Enum, auto
 from typing import Final
 
 import asyncpg
 
 from tirelessd.core.errors import (
+    Misconfigured,
     StoreErrorKind,
     StoreFull,
     StoreUnavailable,
@@ -15,11 +17,21 @@ from tirelessd.core.errors import (
     UnstorableValue,
 )
 
-# SQLSTATE classes (PostgreSQL's documentation, appendix A).
+# SQLSTATE values and classes (PostgreSQL's documentation, appendix A).
 _VALUE_CLASSES: Final = ("21", "22", "23")
 _BUSY_STATES: Final = ("55P03", "40001", "40P01")
 _FULL_STATES: Final = ("53100", "54000")
 _SLOW_STATES: Final = ("57014",)
+# Connections refused, lost, or ended by the server, which is full, starts, stops or reads only.
+_PASSING_CLASSES: Final = ("08", "53", "57")
+_PASSING_STATES: Final = ("25006", "25P03", "0A000")
+_BREAKING: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+    TirelessdError,
+)
 
 
 class Fault(Enum):
@@ -45,21 +57,58 @@ def fault_of(error: Exception) -> Fault:
         return Fault.BUSY
     if state in _SLOW_STATES:
         return Fault.SLOW
-    if state[:2] in _VALUE_CLASSES or isinstance(error, asyncpg.DataError | ValueError):
-        return Fault.VALUE
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | OSError | TirelessdError):
+    # A certificate that does not fit is one of Python's value errors as well.
+    if state[:2] not in _VALUE_CLASSES and isinstance(error, _BREAKING):
         return Fault.BROKEN
-    return Fault.BROKEN if isinstance(error, TimeoutError) else Fault.VALUE
+    return Fault.VALUE
 
 
 def store_error(error: Exception, fault: Fault) -> Exception:
     """The error for the caller of something that did not happen."""
+    if isinstance(error, Misconfigured):
+        return StoreUnavailable(str(error), "connection")
     if isinstance(error, TirelessdError):
         return error
-    text = f"PostgreSQL: {str(error) or type(error).__name__}"
+    text = f"PostgreSQL: {words_of(error)}"
     if fault is Fault.FULL:
         return StoreFull(text)
     if fault is Fault.VALUE:
         return UnstorableValue(text)
     kinds: dict[Fault, StoreErrorKind] = {Fault.BUSY: "busy", Fault.SLOW: "timeout"}
-    return StoreUnavailable(text, kinds.get(fault, "connection"))
+    kind = "timeout" if isinstance(error, TimeoutError) else kinds.get(fault, "connection")
+    return StoreUnavailable(text, kind)
+
+
+def start_error(error: Exception, place: str) -> TirelessdError:
+    """The error for a store that could not be opened.
+
+    `Misconfigured` when only an operator can mend it, `StoreUnavailable` when it may pass.
+    """
+    text = f"PostgreSQL at {place}: {words_of(error)}"
+    if isinstance(error, Misconfigured):
+        return Misconfigured(text)
+    if isinstance(error, StoreUnavailable):
+        return StoreUnavailable(text, error.kind)
+    return StoreUnavailable(text, "connection") if is_passing(error) else Misconfigured(text)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether the same may go well later, with nothing changed here."""
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        is_moment = fault_of(error) in {Fault.BUSY, Fault.SLOW}
+        return is_moment or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES
+    # A certificate that does not fit is an error of the system, too, and will fit no better later.
+    return isinstance(error, OSError | TimeoutError) and not isinstance(error, ssl.SSLError)
+
+
+def words_of(error: Exception) -> str:
+    """One line for people. Without the server's detail, which may quote what callers sent."""
+    if isinstance(error, asyncpg.PostgresError):
+        # Its own text goes on with detail and hint.
+        text = str(error.args[0]) if error.args else ""
+    elif isinstance(error, TimeoutError) and not str(error):
+        text = "no answer in time"
+    else:
+        text = str(error)
+    return " ".join(text.split()) or type(error).__name__
