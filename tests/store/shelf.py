@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import uuid_utils
 
 from tests.clock import ManualClock
@@ -21,8 +22,10 @@ KEEP_SECONDS = 100.0
 class Shelf:
     """One store's data, the store that is open on it now, and its clock."""
 
-    def __init__(self, make: Callable[[ManualClock], Store]) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self, make: Callable[[ManualClock], Store], clock: ManualClock | None = None
+    ) -> None:
+        self.clock = clock or ManualClock()
         self._make = make
         self.store = make(self.clock)
 
@@ -135,6 +138,11 @@ def retry(claim: Claim, seconds: float = 10.0, *, refill: bool = False) -> Settl
 def lose(claim: Claim, seconds: float = 0.0) -> Settlement:
     """The attempt's lease was lost, and another attempt follows."""
     return decide(claim, RetryAfter(seconds, Failure(Reason.LEASE_LOST, "the process died")))
+
+
+def repeated(settlement: Settlement) -> Settlement:
+    """The same settlement, handed in once more."""
+    return msgspec.structs.replace(settlement, is_repeat=True)
 
 
 def give_up(claim: Claim, reason: DeadReason = DeadReason.PERMANENT) -> Settlement:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -70,11 +70,26 @@ class StillPools:
         self._database = database
         self._clock = clock
         self._pool: asyncpg.Pool[Record] | None = None
+        self.is_out_of_reach = False
+
+    @contextmanager
+    def out_of_reach(self) -> Iterator[None]:
+        """Meanwhile nobody gets a connection."""
+        self.is_out_of_reach = True
+        try:
+            yield
+        finally:
+            self.is_out_of_reach = False
 
     async def open(self) -> None:
         """Connect."""
         await self._database.open()
         self._pool = await asyncpg.create_pool(self._database.url, min_size=0, max_size=4)
+
+    @property
+    def url(self) -> str:
+        """Where the database is, once it is open."""
+        return self._database.url
 
     async def close(self) -> None:
         """Let go of every connection."""
@@ -86,6 +101,8 @@ class StillPools:
     async def intake(self) -> AsyncIterator[Connection[Record]]:
         """A connection at the clock's time."""
         assert self._pool is not None
+        if self.is_out_of_reach:
+            raise ConnectionRefusedError
         async with self._pool.acquire() as connection:
             await connection.execute(f"SET tirelessd.now = {self._clock.wall()!r}")
             # The pool's stand-in for a connection has all of its methods.

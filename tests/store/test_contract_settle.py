@@ -16,6 +16,7 @@ from tests.store.shelf import (
     ids_of,
     lose,
     new_item,
+    repeated,
     retry,
     succeed,
 )
@@ -169,11 +170,6 @@ async def test_repeat_brings_the_next_item(shelf: Shelf) -> None:
 
     assert refill is not None
     assert refill.item.id == ids[1]
-
-
-def repeated(settlement: Settlement) -> Settlement:
-    """The same settlement, handed in once more."""
-    return msgspec.structs.replace(settlement, is_repeat=True)
 
 
 async def test_former_token_settles_nothing(shelf: Shelf) -> None:

@@ -20,8 +20,10 @@ MODULES = (accept, claim, lists, reads, settle, snapshot, upkeep)
 # What an empty claim may read beside any number of scheduled items, in pages.
 MOST_PAGES_OF_AN_EMPTY_CLAIM = 100
 SCANS = {"Seq Scan", "Bitmap Heap Scan", "Tid Scan"}
-# Indexes that are walked from one end, as far as a limit goes, or that hold no more than slots.
+# Indexes that are walked from one end as far as a limit goes, or that hold no more entries than
+# there are slots or queues.
 WALKED = {
+    "accept.INSERT": {"pauses_pkey"},
     "claim.TAKE_OVER": {"items_leased"},
     "claim.TAKE_BACK": {"items_leased"},
     "reads.LEASES": {"items_leased"},

@@ -26,10 +26,10 @@ from tirelessd.core.errors import CommitUnknown
 from tirelessd.core.events import Emit
 from tirelessd.store.commit import Batch, Committer, Operation
 from tirelessd.store.postgres.faults import Fault, fault_of, store_error
-from tirelessd.store.postgres.mark import Mark
+from tirelessd.store.postgres.mark import Mark, MarkMoved
 from tirelessd.store.postgres.settle import undo
 from tirelessd.store.postgres.steps import execute
-from tirelessd.store.postgres.transaction import BEGIN, Transaction
+from tirelessd.store.postgres.transaction import BEGIN, Transaction, discard, roll_back
 from tirelessd.store.tokens import random_numbers
 
 # Callers hear within so long, and a little, whatever the database does.
@@ -37,7 +37,6 @@ PATIENCE_SECONDS: Final = 0.9
 # The server gives up a statement sooner; this is for one that does not answer at all.
 TRANSACTION_SECONDS: Final = 3.0
 FATE_SECONDS: Final = 1.0
-ROLLBACK_SECONDS: Final = 0.5
 _FATE_TRIES: Final = 2
 
 Connect = Callable[[], AbstractAsyncContextManager["Connection[Record]"]]
@@ -125,7 +124,7 @@ class Lane:
                     await undo(tx, self._doubtful_tokens)
                 await execute(tx, batch.operations)
             except PostgresError:
-                await self._roll_back(connection)
+                await roll_back(connection)
                 raise
             if not tx.is_writing:
                 await connection.execute("COMMIT")
@@ -133,22 +132,15 @@ class Lane:
         await self._commit(tx)
         self._doubtful_tokens = []
 
-    async def _roll_back(self, connection: Connection[Record]) -> None:
-        """Undo what a statement of ours made fail; a connection that will not is thrown away."""
-        try:
-            async with asyncio.timeout(ROLLBACK_SECONDS):
-                await connection.execute("ROLLBACK")
-        except Exception:  # noqa: BLE001  (the statement's own error is the one to tell)
-            connection.terminate()
-
     async def _commit(self, tx: Transaction) -> None:
         try:
             async with asyncio.timeout(TRANSACTION_SECONDS):
                 await self._mark.commit(tx.connection)
         except Exception as error:
-            if fault_of(error) is not Fault.BROKEN:
-                raise  # the server has refused it, and said so
-            tx.connection.terminate()
+            if isinstance(error, MarkMoved) or fault_of(error) is not Fault.BROKEN:
+                await roll_back(tx.connection)  # the server has refused it, and said so
+                raise
+            discard(tx.connection)
             if not await self._has_happened(tx, error):
                 raise
 

@@ -33,6 +33,10 @@ COMMIT
 """
 
 
+class MarkMoved(StoreUnavailable):
+    """The commit found another mark than the last one, and has not happened."""
+
+
 class Mark:
     """One lane's mark, as this process knows it."""
 
@@ -59,8 +63,10 @@ class Mark:
             await connection.execute(sql)
         except NotNullViolationError as error:
             self.forget()
-            message = "the database has lost the last commit: is this another copy of it?"
-            raise StoreUnavailable(message, "connection") from error
+            raise MarkMoved(
+                "the database does not have the last commit: it was put back, or failed over",
+                "connection",
+            ) from error
         self._last = self._fresh
 
     async def has_happened(self, connection: Connection[Record], fence: int) -> bool:

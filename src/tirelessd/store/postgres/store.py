@@ -65,7 +65,7 @@ from tirelessd.store.postgres.faults import fault_of, store_error
 from tirelessd.store.postgres.lane import Lane
 from tirelessd.store.postgres.outage import Outage
 from tirelessd.store.postgres.snapshot import snapshot
-from tirelessd.store.postgres.transaction import begin_read
+from tirelessd.store.postgres.transaction import begin_read, discard, roll_back
 from tirelessd.store.postgres.upkeep import Purge
 from tirelessd.store.tokens import random_numbers
 
@@ -364,11 +364,10 @@ async def _read_on(
             await connection.execute("COMMIT")
             return found
     except PostgresError:
-        async with asyncio.timeout(GRACE_SECONDS):
-            await connection.execute("ROLLBACK")
+        await roll_back(connection)
         raise
     except BaseException:
-        connection.terminate()  # it may be in the middle of anything
+        discard(connection)
         raise
 
 

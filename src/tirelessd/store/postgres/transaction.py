@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
-from asyncpg import Connection, Record
+from asyncpg import Connection, InterfaceError, Record
 
 from tirelessd.store.tokens import random_numbers
 
 STATEMENT_SECONDS: Final = 2.0
 LOCK_SECONDS: Final = 1.0
+ROLLBACK_SECONDS: Final = 0.5
 # Every statement here goes by an index, and must not change its mind when a table's statistics are
 # old or missing: a queue's tables go from empty to millions of rows within a minute. So whatever
-# reads whole tables is priced out, and a plan is made once. Each setting ends with the
+# reads whole tables is priced out, and a plan is made once. Batches are joined by their hashes: a
+# planner that expects ten rows of two thousand would compare each with each. Only what is LATERAL
+# still goes row by row. Each setting ends with the
 # transaction: behind a transaction pooler the next one may be somebody else's.
 _SETTINGS: Final = f"""
 SET LOCAL statement_timeout = {{statement_ms:.0f}};
@@ -22,6 +27,7 @@ SET LOCAL idle_in_transaction_session_timeout = 5000;
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
 SET LOCAL enable_mergejoin = off;
+SET LOCAL enable_nestloop = off;
 SET LOCAL plan_cache_mode = force_generic_plan;
 SET LOCAL jit = off
 """
@@ -37,6 +43,22 @@ def begin_read(seconds: float) -> str:
     """
     settings = _SETTINGS.format(statement_ms=seconds * 1000)
     return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;{settings}"
+
+
+async def roll_back(connection: Connection[Record]) -> None:
+    """Undo what a statement of ours made fail; a connection that will not is thrown away."""
+    try:
+        async with asyncio.timeout(ROLLBACK_SECONDS):
+            await connection.execute("ROLLBACK")
+    except Exception:  # noqa: BLE001  (the statement's own error is the one to tell)
+        discard(connection)
+
+
+def discard(connection: Connection[Record]) -> None:
+    """Break a connection that may be in the middle of anything."""
+    # One that has broken by itself the pool has let go of already, and it answers to nothing.
+    with suppress(InterfaceError):
+        connection.terminate()
 
 
 class Transaction:
