@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from tests.helm.chart import NAMESPACE, RELEASE, Values, of_kind, render, the, w
 from tests.helm.values import DATABASE, PLAIN
 
 JOB: Final = f"{RELEASE}-tirelessd"
+PAGE: Final = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 RULES: Final = {"prometheusRule": {"enabled": True}}
 SHARED: Final[Values] = {**PLAIN, "store": DATABASE, "monitoring": RULES}
 SPLIT: Final[Values] = {**SHARED, "split": {"enabled": True}}
@@ -162,6 +164,21 @@ def test_signals_are_utilisation_and_backlog() -> None:
         each["external"]["metric"]["name"]: each["external"]["target"]["averageValue"]
         for each in metrics
     } == {"tirelessd_slots_busy_pods": "700m", "tirelessd_backlog_seconds": "60000m"}
+
+
+def test_the_adapter_of_the_page_serves_what_an_hpa_asks_for() -> None:
+    """Its rules find the recorded series, and give them the names in the values."""
+    text = re.findall(r"```yaml\n# values\.yaml of prometheus-adapter\n(.*?)```", PAGE, re.DOTALL)
+    (rule,) = yaml.safe_load(text[0])["rules"]["external"]
+    metrics = the(render(HPA), "HorizontalPodAutoscaler")["spec"]["metrics"]
+
+    found = re.findall(r'=~"(.*)"', rule["seriesQuery"])[0]
+    recorded = [name for name in known_names() if re.fullmatch(found, name)]
+    served = {
+        re.sub(rule["name"]["matches"], rule["name"]["as"].replace("$", "\\"), name)
+        for name in recorded
+    }
+    assert served == {each["external"]["metric"]["name"] for each in metrics}
 
 
 def test_without_prometheus_the_pods_are_asked() -> None:
