@@ -8,7 +8,7 @@ from tests.conftest import MakeHouse
 from tests.engine.script import FAST_RETRY, Gate, House
 from tirelessd.core.decision import Complete
 from tirelessd.core.events import ClaimFinished, ItemAccepted, ItemClaimed, ItemSucceeded
-from tirelessd.core.item import Context, Item, ShownState, State
+from tirelessd.core.item import Context, Item, NewItem, ShownState, State
 from tirelessd.core.queue import QueueConfig
 
 
@@ -148,3 +148,15 @@ async def test_handler_may_submit_to_its_own_queue(make_house: MakeHouse) -> Non
     await house.submit(b"parent")
 
     await house.recorder.wait_for(ItemSucceeded, 2)
+
+
+async def test_item_that_somebody_else_stored_is_found_by_looking(house: House) -> None:
+    """Others may share the store and announce nothing: an idle pool looks now and then."""
+    house.store.poll_seconds = 0.01
+    await house.submit(b"wakes the pool, which then waits no longer than that")
+    await house.recorder.wait_for(ItemSucceeded)
+
+    await house.store.enqueue([NewItem("elsewhere", "work", b"", "text/plain", 60.0)])
+
+    await house.recorder.wait_for(ItemSucceeded, 2)
+    assert (await house.record("elsewhere")).state is State.SUCCEEDED

@@ -32,6 +32,7 @@ WALKED = {
     "snapshot.QUEUE_NAMES": {"items_queue"},
     "lists.DEAD_IN_ORDER": {"items_dead"},
     "upkeep.DEAD_IN_ORDER": {"items_dead"},
+    "upkeep.DELETE_MARKS": {"commits", "commits_pkey"},
     "upkeep.DELETE_IN_ORDER": {"items_dead"},
     "upkeep.REDRIVE_IN_ORDER": {"items_dead"},
 }

@@ -250,3 +250,16 @@ async def test_nobody_reclaims_until_holders_could_renew_after_an_outage(pods: P
 
     assert list(at_once) == []
     assert len(await pods.two.store.reclaim(10, LEASE_SECONDS)) == 1
+
+
+async def test_marks_of_processes_that_are_gone_are_deleted(pods: Pods) -> None:
+    """After a week without a commit; whoever comes back after all begins a mark anew."""
+    await pods.two.put(new_item())
+    pods.clock.advance(8 * 86_400.0)
+
+    await pods.one.store.purge([], 10)
+
+    async with pods.one.store._pools.reads() as connection:  # type: ignore[attr-defined]  # noqa: SLF001
+        lanes = await connection.fetch("SELECT lane FROM commits")
+    assert [lane for (lane,) in lanes] == ["upkeep"]
+    assert len(await pods.two.put(new_item())) == 1

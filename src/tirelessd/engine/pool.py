@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from typing import Final
 
 import msgspec
 
@@ -28,8 +27,6 @@ from tirelessd.engine.pace import Pace
 from tirelessd.engine.settler import Settler
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Claimed, Store
-
-POLL_SECONDS: Final = 10.0
 
 
 class PoolReading(msgspec.Struct, frozen=True):
@@ -285,7 +282,7 @@ class Pool:
         if not self.is_open or self._free == 0:
             return None
         until_due = self._next_due_at - self._loop.time()
-        return max(0.0, min(until_due, POLL_SECONDS))
+        return max(0.0, min(until_due, self._store.poll_seconds))
 
     def _look_now(self) -> None:
         self._next_due_at = 0.0
@@ -330,7 +327,7 @@ class Pool:
             self.expect(0.0)
         elif wait is not None:
             self.expect(wait)
-        look_again_at = self._loop.time() + POLL_SECONDS
+        look_again_at = self._loop.time() + self._store.poll_seconds
         self._lost_due_at = min(self._lost_due_at, look_again_at)
         if found < limit:
             self._free_slot(limit - found)

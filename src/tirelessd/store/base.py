@@ -195,12 +195,14 @@ class Store(ABC):
     `backend` is the kind ("sqlite"). `label` is known once the store is open: it tells this
     store from all others in metrics, and is the same for whoever shares it, over moves and
     restarts.
-    `leases_expire` is False where a lease can only be orphaned by the death of its process.
+    `leases_expire` is False where a lease can only be orphaned by the death of its process. A pool
+    that expects nothing looks every `poll_seconds` all the same: others may share the store.
     """
 
     backend: str
     label: str
     leases_expire: bool
+    poll_seconds: float = 10.0
 
     @abstractmethod
     async def open(self) -> None:

@@ -125,6 +125,8 @@ class PostgresStore(Store):
 
     backend = "postgresql"
     leases_expire = True
+    # An item that another process accepted, and has no slot for, waits so long for a free one here.
+    poll_seconds = 1.0
 
     def __init__(self, pools: Pools, *, clock: Clock, emit: Emit = _ignore) -> None:
         self.label = ""

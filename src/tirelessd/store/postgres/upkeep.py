@@ -112,6 +112,13 @@ WHERE known.queue = ANY (ARRAY(SELECT queue FROM old))
     AND known.queue = old.queue AND known.key = old.key
 RETURNING 1
 """
+# The marks of processes that are gone: none that lives is idle for a week.
+DELETE_MARKS: Final = """
+DELETE FROM commits WHERE owner = ANY (ARRAY(
+    SELECT owner FROM commits WHERE committed_at < tirelessd_now() - 604800 LIMIT $1
+)) AND committed_at < tirelessd_now() - 604800
+RETURNING 1
+"""
 PAUSE: Final = """
 INSERT INTO pauses (queue, expires_at) VALUES ($1, tirelessd_now() + $2::float8)
 ON CONFLICT (queue) DO UPDATE SET expires_at = excluded.expires_at RETURNING 1
@@ -194,6 +201,7 @@ async def purge(tx: Transaction, operations: Sequence[Purge]) -> None:
                 found += await tx.write(PURGE, *_retention([queue], always=True), most)
         counts.update(row["queue"] if row["state"] == State.DEAD else "" for row in found)
         counts[""] += len(await tx.write(DELETE_KEYS, operation.limit))
+        await tx.write(DELETE_MARKS, operation.limit)
         operation.outcome = counts
 
 
