@@ -60,19 +60,27 @@ max({{ .series }}{{ $picked }})
 {{- end -}}
 {{- end -}}
 
-{{/* 1 while there is work for a pod: an attempt runs, or an item is due or soon will be. */}}
+{{/* 1 while there is work for a pod: an attempt runs, or an item is due or soon will be.
+Probes of the indexes of claims, one for each queue and priority, however many items wait. */}}
 {{- define "tirelessd.wake" -}}
 {{- $queues := list -}}
 {{- range $name, $_ := (include "tirelessd.config" . | fromYaml).queues -}}
 {{- $queues = append $queues (printf "'%s'" (replace "'" "''" $name)) -}}
 {{- end -}}
-{{- $ours := printf "queue IN (%s)" (join ", " $queues) -}}
+{{- $ours := printf "ARRAY[%s]" (join ", " $queues) -}}
 SELECT (
-  EXISTS (SELECT FROM items WHERE {{ $ours }} AND state = 'leased')
+  EXISTS (SELECT FROM items WHERE queue = ANY ({{ $ours }}) AND owner IS NOT NULL)
+  {{- range list "= 0" "> 0" }}
   OR EXISTS (
-    SELECT FROM items WHERE {{ $ours }} AND state = 'queued'
-      AND priority IN (0, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-      AND due_at <= tirelessd_now() + {{ .Values.autoscaling.keda.wakeAheadSeconds }}
+    SELECT FROM unnest({{ $ours }}) AS ours (queue),
+      unnest(ARRAY[0,1,2,3,4,5,6,7,8,9]::smallint[]) AS level (priority),
+      LATERAL (
+        SELECT FROM items WHERE items.queue = ours.queue AND items.priority = level.priority
+          AND items.state = 'queued' AND items.lost_leases {{ . }}
+          AND items.due_at <= tirelessd_now() + {{ $.Values.autoscaling.keda.wakeAheadSeconds }}
+        ORDER BY items.due_at, items.number LIMIT 1
+      ) AS due
   )
+  {{- end }}
 )::int
 {{- end -}}
