@@ -148,10 +148,14 @@ class House:
         self.store: BreakableStore
         self.engine: Engine
 
+    def make_store(self, clock: SystemClock) -> Any:
+        """What the engine runs on; houses of another kind have another."""
+        return BreakableStore(self.path, clock=clock, emit=self.recorder)
+
     async def start(self) -> House:
         """Open the store and start the engine on it."""
         clock = SystemClock()
-        self.store = BreakableStore(self.path, clock=clock, emit=self.recorder)
+        self.store = self.make_store(clock)
         await self.store.open()
         self.engine = Engine(
             self.queues,

@@ -97,15 +97,20 @@ class StillPools:
         if pool is not None:
             await pool.close()
 
+    async def tell_time(self, connection: Connection[Record]) -> None:
+        """Bring a connection to the clock's time."""
+        await connection.execute(f"SET tirelessd.now = {self._clock.wall()!r}")
+
     @asynccontextmanager
     async def intake(self) -> AsyncIterator[Connection[Record]]:
         """A connection at the clock's time."""
         assert self._pool is not None
         if self.is_out_of_reach:
             raise ConnectionRefusedError
-        async with self._pool.acquire() as connection:
-            await connection.execute(f"SET tirelessd.now = {self._clock.wall()!r}")
+        async with self._pool.acquire() as acquired:
             # The pool's stand-in for a connection has all of its methods.
-            yield cast("Connection[Record]", connection)
+            connection = cast("Connection[Record]", acquired)
+            await self.tell_time(connection)
+            yield connection
 
     slots = upkeep = reads = intake

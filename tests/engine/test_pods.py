@@ -1,0 +1,148 @@
+"""Several engines on one database: the work is shared, and outlives any of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from asyncpg import Connection, Record
+
+from tests.clock import ManualClock
+from tests.engine.script import FAST_RETRY, Gate, House
+from tests.postgres import make_database
+from tests.store.still import MIGRATION, StillDatabase, StillPools
+from tirelessd.core.clock import SystemClock
+from tirelessd.core.events import (
+    ItemSucceeded,
+    LateCompletion,
+    LeaseReclaimed,
+    StoreOperationFinished,
+)
+from tirelessd.core.item import ShownState, State
+from tirelessd.core.queue import QueueConfig
+from tirelessd.store.postgres.store import PostgresStore
+
+WORK = QueueConfig("work", slots=2, lease_seconds=0.9, retry=FAST_RETRY)
+
+
+class RunningPools(StillPools):
+    """Connections to a database in which time passes."""
+
+    async def tell_time(self, connection: Connection[Record]) -> None:
+        """The database knows."""
+
+
+class RunningDatabase(StillDatabase):
+    """A database of one test's own."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self._url
+
+    async def open(self) -> None:
+        """Its tables are there."""
+
+
+class Pod(House):
+    """An engine on a database that others share."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Path(), (WORK,))
+        self._url = url
+
+    def make_store(self, clock: SystemClock) -> Any:
+        """The shared store."""
+        pools = RunningPools(RunningDatabase(self._url), ManualClock())
+        return PostgresStore(pools, clock=clock, emit=self.recorder)
+
+
+@pytest.fixture
+async def pods() -> AsyncIterator[tuple[Pod, Pod]]:
+    """Two running engines."""
+    url = await make_database()
+    connection = await asyncpg.connect(url)
+    await connection.execute(MIGRATION)
+    await connection.close()
+    pods = Pod(url), Pod(url)
+    for pod in pods:
+        await pod.start()
+    yield pods
+    for pod in pods:
+        await pod.crash()
+
+
+async def blocked(pod: Pod) -> list[Gate]:
+    """Every slot of a pod taken."""
+    gates = [Gate() for _ in range(WORK.slots)]
+    for number, gate in enumerate(gates):
+        pod.handlers["work"].script(b"blocker %d" % number, gate)
+        await pod.submit(b"blocker %d" % number)
+        await asyncio.wait_for(gate.reached.wait(), 10)
+    return gates
+
+
+async def test_item_goes_where_a_slot_is_free(pods: tuple[Pod, Pod]) -> None:
+    """What one pod accepts and has no slot for, another one does."""
+    one, two = pods
+    gates = await blocked(one)
+
+    item_id = await one.submit(b"x")
+    await two.recorder.wait_for(ItemSucceeded)
+
+    assert (await one.record(item_id)).state is State.SUCCEEDED
+    assert two.handlers["work"].calls == [(b"x", 1)]
+    for gate in gates:
+        gate.opened.set()
+    await one.recorder.wait_for(ItemSucceeded, WORK.slots)
+
+
+async def test_running_attempt_keeps_its_lease_for_as_long_as_it_takes(
+    pods: tuple[Pod, Pod],
+) -> None:
+    """Renewed again and again, it outlasts its lease, and nobody takes it over."""
+    one, two = pods
+    gates = await blocked(one)
+    owned = await one.store.leases()
+
+    await two.recorder.wait_for(
+        StoreOperationFinished, 3, lambda event: event.operation == "reclaim"
+    )
+    for gate in gates:
+        gate.opened.set()
+
+    await one.recorder.wait_for(ItemSucceeded, WORK.slots)
+    assert len(owned) == WORK.slots
+    assert two.recorder.of(LeaseReclaimed) == []
+    assert one.recorder.of(LateCompletion) == []
+
+
+async def test_work_of_a_pod_that_died_is_done_by_another(pods: tuple[Pod, Pod]) -> None:
+    """Nothing accepted is lost; what was under way is done again, and nothing else twice."""
+    one, two = pods
+    await blocked(one)
+    ids = [await pods[number % 2].submit(b"%d" % number) for number in range(20)]
+
+    await one.crash()
+    await two.recorder.wait_for(
+        ItemSucceeded, 20 + WORK.slots - len(one.recorder.of(ItemSucceeded))
+    )
+
+    calls = Counter(payload for pod in pods for payload, _ in pod.handlers["work"].calls)
+    assert {(await two.record(item_id)).state for item_id in ids} == {State.SUCCEEDED}
+    assert {payload for payload, count in calls.items() if count > 1} <= {
+        b"blocker 0",
+        b"blocker 1",
+    }
+    snapshot = (await two.store.snapshot(["work"])).queues["work"]
+    assert snapshot.counts[ShownState.SUCCEEDED] == 20 + WORK.slots
+    assert snapshot.unfinished == 0
