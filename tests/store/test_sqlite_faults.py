@@ -272,6 +272,8 @@ async def test_log_that_is_cut_within_a_commit_is_noticed(
         await fragile.put(new_item())
 
 
+# Fifteen megabytes in one commit, within the time that its caller waits: no other test beside it.
+@pytest.mark.alone
 async def test_log_that_is_begun_anew_may_outgrow_the_former(shelf: Shelf) -> None:
     """One commit larger than all of the log before it is no sign of damage."""
     for _ in range(3):
