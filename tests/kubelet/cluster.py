@@ -13,7 +13,7 @@ from tests.faults.load import Wish
 from tests.kubelet.callers import Callers
 from tests.kubelet.pod import Address, Ending, Pod
 from tests.kubelet.service import Service
-from tests.kubelet.spec import SPEED, Spec
+from tests.kubelet.spec import SPEED, Spec, spec_of_chart
 from tests.live.server import free_port
 
 RATE = 60.0
@@ -26,7 +26,7 @@ class Cluster:
 
     def __init__(self, experiment: Experiment, spec: Spec | None = None) -> None:
         self.experiment = experiment
-        self.spec = spec or Spec().at(SPEED)
+        self.spec = spec or spec_of_chart().at(SPEED)
         self.service = Service(self.spec.propagation_seconds)
         self.pods: list[Pod] = []
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
+
+import yaml
+
+from tests.helm.chart import render, the, workloads
 
 # A minute of the cluster takes six seconds here. What a process needs for itself, to start or to
 # close its files, is as long as it is.
 SPEED = 10.0
-# What the pod's grace has beyond both drains: see `daemon.CLOSE_SECONDS` and what a release takes.
-CLOSING_SECONDS = 5.0
+# Not the chart's to say: what a kubelet waits before it starts again what has ended, doubled each
+# time up to the most (Kubernetes documentation, "Pod Lifecycle"), and what news of an endpoint
+# takes to reach every node of a busy cluster.
+BACK_OFF_SECONDS, BACK_OFF_CAP_SECONDS = 10.0, 300.0
+PROPAGATION_SECONDS = 3.0
+UPSTREAM: Mapping[str, Any] = {"upstream": {"url": "http://models:8000/predict"}}
 
 
 @dataclass(frozen=True)
@@ -38,15 +47,16 @@ class Spec:
     is what the first restart waits, doubled by each further one up to `back_off_cap_seconds`.
     """
 
-    startup: Check = Check("/startupz", 1.0, 2.0, 120)
-    liveness: Check = Check("/livez", 10.0, 5.0, 3)
-    readiness: Check = Check("/readyz", 2.0, 2.0, 2)
-    pre_drain_seconds: float = 5.0
-    drain_seconds: float = 30.0
-    propagation_seconds: float = 3.0
-    back_off_seconds: float = 10.0
-    back_off_cap_seconds: float = 300.0
-    closing_seconds: float = CLOSING_SECONDS
+    startup: Check
+    liveness: Check
+    readiness: Check
+    pre_drain_seconds: float
+    drain_seconds: float
+    # What the grace has beyond both drains.
+    closing_seconds: float
+    propagation_seconds: float = PROPAGATION_SECONDS
+    back_off_seconds: float = BACK_OFF_SECONDS
+    back_off_cap_seconds: float = BACK_OFF_CAP_SECONDS
 
     @property
     def grace_seconds(self) -> float:
@@ -70,3 +80,31 @@ class Spec:
     def with_closing(self, closing_seconds: float) -> Self:
         """The same with another grace: so much more, or less, than both drains."""
         return replace(self, closing_seconds=closing_seconds)
+
+
+def spec_of_chart() -> Spec:
+    """The pod that the chart makes of nothing but an upstream's address."""
+    manifests = render(UPSTREAM)
+    (workload,) = workloads(manifests)
+    pod = workload["spec"]["template"]["spec"]
+    config = yaml.safe_load(the(manifests, "ConfigMap")["data"]["tirelessd.yaml"])
+    pre_drain_seconds, drain_seconds = config["pre_drain_seconds"], config["drain_seconds"]
+    container = pod["containers"][0]
+    return Spec(
+        check_of(container["startupProbe"]),
+        check_of(container["livenessProbe"]),
+        check_of(container["readinessProbe"]),
+        pre_drain_seconds=pre_drain_seconds,
+        drain_seconds=drain_seconds,
+        closing_seconds=pod["terminationGracePeriodSeconds"] - pre_drain_seconds - drain_seconds,
+    )
+
+
+def check_of(probe: Mapping[str, Any]) -> Check:
+    """A probe, as a manifest has it."""
+    return Check(
+        probe["httpGet"]["path"],
+        probe["periodSeconds"],
+        probe["timeoutSeconds"],
+        probe["failureThreshold"],
+    )

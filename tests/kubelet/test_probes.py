@@ -13,7 +13,7 @@ import pytest
 
 from tests.kubelet.callers import seen_by_callers
 from tests.kubelet.cluster import Cluster
-from tests.kubelet.spec import SPEED, Check, Spec
+from tests.kubelet.spec import SPEED, Check, spec_of_chart
 from tests.waiting import a_moment, wait_until
 
 CAPACITY_ITEMS = 20
@@ -70,7 +70,7 @@ async def all_but_the_last(cluster: Cluster, seconds: float) -> None:
 @pytest.fixture
 def quick(cluster: Cluster) -> Cluster:
     """The cluster, its probes in haste."""
-    cluster.spec = Spec().at(SPEED * HASTE)
+    cluster.spec = spec_of_chart().at(SPEED * HASTE)
     return cluster
 
 
