@@ -157,13 +157,13 @@ def test_signals_are_utilisation_and_backlog() -> None:
 
     assert {name: each["metadata"]["threshold"] for name, each in found.items()} == {
         "utilisation": "0.7",
-        "backlog": "60",
+        "backlog": "30",
     }
     metrics = the(render(HPA), "HorizontalPodAutoscaler")["spec"]["metrics"]
     assert {
         each["external"]["metric"]["name"]: each["external"]["target"]["averageValue"]
         for each in metrics
-    } == {"tirelessd_slots_busy_pods": "700m", "tirelessd_backlog_seconds": "60000m"}
+    } == {"tirelessd_slots_busy_pods": "700m", "tirelessd_backlog_seconds": "30000m"}
 
 
 def test_the_adapter_of_the_page_serves_what_an_hpa_asks_for() -> None:

@@ -15,7 +15,7 @@ from tests.faults.check import in_order
 from tests.faults.ledger import Entry, Ledger
 from tests.faults.load import Wish
 from tests.kubelet.service import Service
-from tests.waiting import a_moment
+from tests.waiting import a_moment, wait_until
 
 TICK_SECONDS = 0.005
 # What a caller waits whom nobody has told how long: doubled each time up to the most, jittered.
@@ -44,6 +44,7 @@ class Callers:
         self._is_kept = is_kept
         self._over = asyncio.Event()
         self._pending: set[asyncio.Task[None]] = set()
+        self._refused: set[str] = set()
         self.rate = wish.rate
         self.sent = 0
 
@@ -56,6 +57,14 @@ class Callers:
         """Send nothing new, and return when everything that was sent has been accepted."""
         self._over.set()
         await self._running
+
+    async def wait_calm(self) -> None:
+        """Return once everybody who was refused has been accepted."""
+
+        async def is_calm() -> bool:
+            return not self._refused
+
+        await wait_until(is_calm, PATIENCE_SECONDS)
 
     async def _run(self) -> None:
         connector = aiohttp.TCPConnector(
@@ -96,7 +105,9 @@ class Callers:
             while True:
                 entry = await self._ledger.submit(session, url, word, size_bytes=size, key=key)
                 if entry.fate == "acked":
+                    self._refused.discard(key)
                     return
+                self._refused.add(key)
                 drawn = self._source.uniform(seconds / 2, seconds)
                 await a_moment(min(float(entry.retry_after or 0.0), MOST_SECONDS) + drawn)
                 seconds = min(2 * seconds, MOST_SECONDS)

@@ -15,8 +15,7 @@ from tests.kubelet.pod import Ending
 from tests.waiting import a_moment
 
 ROLLOUTS = int(os.environ.get("ROLLOUTS") or 100)
-# Time for whoever waited to be accepted, before the next one.
-BETWEEN_SECONDS = 1.0
+BETWEEN_SECONDS = 0.3
 # So many times what it usually takes, and then more than the pre-drain.
 SLOW_NEWS = 3
 
@@ -28,10 +27,11 @@ async def test_rollouts_under_load_lose_and_abandon_nothing(cluster: Cluster) ->
     pod = await cluster.install()
     await pod.wait_ready()
 
-    async with cluster.callers():
+    async with cluster.callers() as callers:
         for number in range(rollouts):
             cluster.tell_late(1 if number % 2 else SLOW_NEWS)
-            await a_moment(cluster.experiment.scale.pick(0.3, BETWEEN_SECONDS))
+            await callers.wait_calm()
+            await a_moment(BETWEEN_SECONDS)
             await cluster.roll_out()
 
     books = await cluster.finish()
