@@ -47,6 +47,11 @@ faults: test-setup ## the fault experiments; ROWS=P1,S3 picks rows, FRESH=1 repe
 rollout: test-setup ## a kubelet of our own: a hundred restarts under load, and pods in trouble; ROLLOUTS= shortens
 	KUBELET=long ROLLOUTS=$(ROLLOUTS) $(BIN)/pytest tests/kubelet --ignore tests/kubelet/test_scaling.py $(ARGS)
 
+.PHONY: scaling
+scaling: test-setup ## real daemons scaled by the chart's recipe, before a real Prometheus; two minutes
+	@sh scripts/prometheus.sh
+	KUBELET=long $(BIN)/pytest tests/kubelet/test_scaling.py $(ARGS)
+
 .PHONY: observe
 observe: test-setup ## every alert fired by a fault before a real Prometheus, and a workload of three minutes
 	@sh scripts/prometheus.sh

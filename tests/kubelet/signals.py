@@ -29,7 +29,9 @@ class Scrapes:
 
     async def read(self) -> Values:
         """Both as they are; None where nobody answers."""
-        told = [Exposition(text) for pod in [*self.fleet.pods] if (text := await tried(pod))]
+        all_told = [Exposition(text) for pod in [*self.fleet.pods] if (text := await tried(pod))]
+        # A pod that is just starting has not counted its items yet.
+        told = [each for each in all_told if each.has("queue_items")]
         if not told:
             return None, None
         slots = sum(each.total("slots") for each in told) / len(told)

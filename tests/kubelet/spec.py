@@ -93,6 +93,8 @@ def spec_of_chart() -> Spec:
     pod = workload["spec"]["template"]["spec"]
     config = yaml.safe_load(the(manifests, "ConfigMap")["data"]["tirelessd.yaml"])
     pre_drain_seconds, drain_seconds = config["pre_drain_seconds"], config["drain_seconds"]
+    # Bad news may wait for a scrape; here there is to be none, and so no time for it.
+    grace_seconds = pod["terminationGracePeriodSeconds"] - config["ops"]["last_scrape_seconds"]
     container = pod["containers"][0]
     return Spec(
         check_of(container["startupProbe"]),
@@ -100,7 +102,7 @@ def spec_of_chart() -> Spec:
         check_of(container["readinessProbe"]),
         pre_drain_seconds=pre_drain_seconds,
         drain_seconds=drain_seconds,
-        closing_seconds=pod["terminationGracePeriodSeconds"] - pre_drain_seconds - drain_seconds,
+        closing_seconds=grace_seconds - pre_drain_seconds - drain_seconds,
     )
 
 
