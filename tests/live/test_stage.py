@@ -30,7 +30,7 @@ CALM: Final = [scene for scene in SHORT if scene.is_silent]
 
 # What has no series here, by the start of its name, and why.
 ABSENT: Final[Mapping[str, str]] = {
-    "tirelessd_store_pool_": "an embedded store has no pool of connections",
+    "tirelessd_store_pool_wait_seconds": "nobody waits for a connection to an embedded store",
     "tirelessd_metric_label_overflow_total": "no label overflows",
 }
 
