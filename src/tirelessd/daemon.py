@@ -14,13 +14,20 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    wait_random_exponential,
+)
+
 from tirelessd import __version__
 from tirelessd.api.app import build_app
 from tirelessd.api.limits import OPS_LIMITS
 from tirelessd.api.listener import Listener
 from tirelessd.api.ops import build_ops_app
 from tirelessd.core.clock import Clock, SystemClock
-from tirelessd.core.errors import StartError
+from tirelessd.core.errors import StartError, StoreUnavailable
 from tirelessd.core.events import SignalIgnored, StartSlow, TasksLeftBehind
 from tirelessd.core.tracer import NO_TRACER, Tracer
 from tirelessd.engine.engine import Engine
@@ -34,9 +41,8 @@ from tirelessd.observe.loop_watch import LoopWatch
 from tirelessd.observe.metrics import About, Metrics
 from tirelessd.observe.scrape import ScrapeHandler
 from tirelessd.observe.unhandled import UnhandledErrors
-from tirelessd.parts import make_auth, make_handler, make_limits, make_tracing
+from tirelessd.parts import make_auth, make_handler, make_limits, make_store, make_tracing
 from tirelessd.settings import Settings
-from tirelessd.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     pass
@@ -56,6 +62,8 @@ FLUSH_SECONDS: Final = 1.0
 LAST_WORDS_SECONDS: Final = 0.25
 # A start that takes longer is told of.
 SLOW_START_SECONDS: Final = 10.0
+# Between two tries to reach a store that was not there at the start.
+MOST_SECONDS_BETWEEN_TRIES: Final = 1.0
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 # They would end the process undrained, and mean "read your settings again" or "rotate your log" to
 # whoever sends them; neither is needed here.
@@ -84,7 +92,8 @@ class Daemon:
         self._tracer: Tracer = NO_TRACER if self._tracing is None else self._tracing.tracer
         self._unhandled = UnhandledErrors(self._emit)
         self._loop_watch = LoopWatch(self._emit, self._tell_blocked)
-        self._store = SqliteStore(settings.store_path, clock=clock, emit=self._emit)
+        self._store = make_store(settings, clock, self._emit)
+        self._is_store_open = self._is_serving = False
         self._engine = self._make_engine(clock)
         if settings.canary is not None:
             self._engine.send_canaries(settings.canary.interval_seconds)
@@ -100,7 +109,7 @@ class Daemon:
     def _make_metrics(self, clock: Clock) -> Metrics:
         return Metrics(
             self._settings.queue_configs,
-            backend="sqlite",
+            backend="postgresql" if self._settings.is_shared else "sqlite",
             about=About(__version__, self._settings.fingerprint),
             clock=clock,
             buckets=self._settings.metrics.buckets.buckets(),
@@ -157,6 +166,10 @@ class Daemon:
             connections=self._api.connections + self._ops.connections,
             total=len(asyncio.all_tasks()),
         )
+        if (connections := self._store.connections()) is not None:
+            self._metrics.see_store_connections(
+                used=connections.used, idle=connections.idle, most=connections.most
+            )
         handlers = [each for each in self._handlers.values() if isinstance(each, HttpHandler)]
         self._metrics.see_connections([handler.connections() for handler in handlers])
         self._metrics.see_life(
@@ -236,11 +249,11 @@ class Daemon:
             await self._api.bind()
             # The probes answer while a large store is being opened: starting, not dead.
             await self._ops.start()
-            await self._open_store()
+            await self._reach_store()
             await self._engine.start()
             # Before any loop of the engine has had its first step: whatever they count is foreseen.
             self._read_gauges()
-            await self._api.start()
+            await self._serve()
         except BaseException:
             # The engine may have claimed already: those items are handed back, not abandoned.
             self._engine.begin_drain()
@@ -248,12 +261,37 @@ class Daemon:
             await self._close_in_time()
             raise
 
-    async def _open_store(self) -> None:
+    async def _reach_store(self) -> None:
+        """Open the store and learn what it holds, whenever it can be reached."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(StoreUnavailable),
+            wait=wait_random_exponential(multiplier=0.1, max=MOST_SECONDS_BETWEEN_TRIES),
+            before_sleep=self._wait_for_store,
+        )
         try:
-            await self._store.open()
+            await retrying(self._open_store)
         except StartError as error:
-            raise StartError(f"store: {error}") from None
-        self._metrics.name_store(self._store.label)
+            raise type(error)(f"store: {error}") from None
+
+    async def _open_store(self) -> None:
+        if not self._is_store_open:
+            await self._store.open()
+            self._is_store_open = True
+            self._metrics.name_store(self._store.label)
+        await self._engine.learn()
+
+    async def _wait_for_store(self, state: RetryCallState) -> None:
+        """Tell why it takes longer, and answer callers meanwhile: they may come again."""
+        assert state.outcome is not None
+        error = state.outcome.exception()
+        assert isinstance(error, StoreUnavailable)
+        self._engine.store_is_away(error)
+        await self._serve()
+
+    async def _serve(self) -> None:
+        if not self._is_serving:
+            self._is_serving = True
+            await self._api.start()
 
     async def stop(self) -> int:
         """Drain and close everything; 1 when an attempt had to be abandoned, else 0."""

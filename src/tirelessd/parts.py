@@ -22,6 +22,8 @@ from tirelessd.settings import (
     QueueSettings,
     Settings,
 )
+from tirelessd.store.base import Store
+from tirelessd.store.postgres.config import PostgresConfig
 
 if TYPE_CHECKING:
     from tirelessd.observe.tracing.setup import Tracing
@@ -44,6 +46,38 @@ def make_tracing(settings: Settings, emit: Emit) -> Tracing:
         relations={queue.name: queue.trace_relation for queue in settings.queue_configs},
     )
     return Tracing(config, emit)
+
+
+def make_store(settings: Settings, clock: Clock, emit: Emit) -> Store:
+    """What keeps the items, not yet opened."""
+    # Only what is wanted: a driver takes a tenth of a second to import, and a laptop needs one.
+    if settings.is_shared:
+        from tirelessd.store.postgres.pools import PostgresPools  # noqa: PLC0415
+        from tirelessd.store.postgres.store import PostgresStore  # noqa: PLC0415
+
+        pools = PostgresPools(postgres_config(settings), clock, emit)
+        return PostgresStore(pools, clock=clock, emit=emit)
+    from tirelessd.store.sqlite import SqliteStore  # noqa: PLC0415
+
+    return SqliteStore(settings.store_path, clock=clock, emit=emit)
+
+
+def postgres_config(settings: Settings) -> PostgresConfig:
+    """The shared store's own value of its settings."""
+    given = settings.store_postgresql
+    return PostgresConfig(
+        url=settings.store,
+        direct_url=given.direct_url,
+        password=given.password.get_secret_value() if given.password is not None else None,
+        intake_connections=given.connections.intake,
+        slots_connections=given.connections.slots,
+        upkeep_connections=given.connections.upkeep,
+        read_connections=given.connections.reads,
+        connect_timeout_seconds=given.connect_timeout_seconds,
+        statement_cache=given.statement_cache,
+        is_migrating=given.migrate_at_start,
+        allows_unsafe_durability=given.allow_unsafe_durability,
+    )
 
 
 def make_limits(settings: Settings) -> Limits:

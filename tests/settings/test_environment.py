@@ -167,7 +167,11 @@ def test_configured_header_is_overridden(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("TIRELESSD_DRAIN_SECOND", "1", "DRAIN_SECOND is unknown; did you mean DRAIN_SECONDS?"),
         ("TIRELESSD_API__HOTS", "x", "HOTS is unknown; did you mean HOST?"),
-        ("TIRELESSD_API_PORT", "1", "API_PORT is unknown; known here: STORE, API, OPS"),
+        (
+            "TIRELESSD_API_PORT",
+            "1",
+            "API_PORT is unknown; known here: STORE, STORE_POSTGRESQL",
+        ),
         ("TIRELESSD_QUEUES__PREDICTION__SLOTS", "1", "did you mean PREDICTIONS?"),
         ("TIRELESSD_QUEUES__PREDICTIONS__SLOTS__X", "1", "X is unknown; nothing can stand there"),
         ("TIRELESSD_", "1", "stands for no setting"),

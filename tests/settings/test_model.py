@@ -125,18 +125,65 @@ def test_other_store_url_is_refused(url: str) -> None:
     """What names no file is refused, without repeating it."""
     lines = problems(document(store=url))
 
-    assert lines == [
-        "store: must be sqlite:///absolute/path/to/file.db or sqlite:./relative/path/to/file.db"
-    ]
+    [line] = lines
+    assert line == (
+        "store: must be sqlite:///absolute/path/to/file.db, sqlite:./relative/path/to/file.db or "
+        "postgresql://user@host/database"
+    )
 
 
-def test_postgresql_is_refused_for_now() -> None:
-    """A database's URL gets one clear line, without its password."""
-    lines = problems(document(store="postgresql://tirelessd:s3cret@db/tirelessd"))
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://shop:s3cret@db/tirelessd",
+        "postgres://shop@db-1:5432,db-2:5432/tirelessd?target_session_attrs=read-write",
+        "postgresql:///tirelessd?host=/run/postgresql",
+        "postgresql://shop@[::1]:5432/tirelessd?sslmode=verify-full&sslrootcert=/etc/ca.pem",
+    ],
+)
+def test_store_url_names_a_database(url: str) -> None:
+    """With one word changed, the items are where many daemons can share them."""
+    settings = parse(document(store=url))
 
-    assert lines == [
-        "store: this build has the embedded store only; use sqlite:///path/to/tirelessd.db"
-    ]
+    assert settings.is_shared
+    assert settings.store == url
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://shop:s3cret@db", "must name a host and a database"),
+        ("postgresql://shop:s3cret@db/", "must name a host and a database"),
+        ("postgresql:///tirelessd", "must name a host and a database"),
+        ("postgresql:tirelessd", "must be postgresql://"),
+        ("postgresql://shop:s3cret@db/a/b", "must be postgresql://"),
+        ("postgresql://shop:s3#cret@db/tirelessd", "must be postgresql://"),
+        ("postgresql://[s3cret/tirelessd", "must be postgresql://"),
+        ("postgresql://db/tirelessd?password=s3cret", "must have no other options than host"),
+        ("postgresql://db/tirelessd?fsync", "must be postgresql://"),
+    ],
+)
+def test_url_of_no_database_is_refused(url: str, said: str) -> None:
+    """One line says what is missing, and no part of what may be a password."""
+    [line] = problems(document(store=url))
+
+    assert line.startswith(f"store: {said}")
+    assert "s3" not in line
+
+
+def test_password_of_a_store_is_not_shown() -> None:
+    """Neither the one in the URL nor any other, in what `tirelessd check` prints."""
+    shared = {"direct_url": "postgresql://shop:s3cret@db/shop", "password": "s3cret"}
+    given = document(store="postgresql://shop:s3cret@db/shop", store_postgresql=shared)
+
+    settings = parse(given)
+
+    assert settings.shown["store"] == "postgresql://shop:**********@db/shop"
+    assert "s3cret" not in str(settings.shown)
+    assert (
+        settings.fingerprint
+        == parse({**given, "store": "postgresql://shop:new@db/shop"}).fingerprint
+    )
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "models.internal"])  # noqa: S104

@@ -13,6 +13,7 @@ from asyncpg import Connection, Record
 from tests.clock import ManualClock
 from tests.postgres import make_database
 from tirelessd.store import postgres
+from tirelessd.store.base import Connections
 
 MIGRATION = Path(postgres.__path__[0], "migrations", "0001_first.sql").read_text()
 # The store's time is what the connection was last told.
@@ -100,6 +101,10 @@ class StillPools:
     async def tell_time(self, connection: Connection[Record]) -> None:
         """Bring a connection to the clock's time."""
         await connection.execute(f"SET tirelessd.now = {self._clock.wall()!r}")
+
+    def connections(self) -> Connections:
+        """None that are counted."""
+        return Connections(used=0, idle=0, most=4)
 
     @asynccontextmanager
     async def intake(self) -> AsyncIterator[Connection[Record]]:

@@ -15,7 +15,7 @@ from typing import Final, TextIO
 from typer.exceptions import Abort, TyperException
 
 from tirelessd.cli.commands import app
-from tirelessd.core.errors import TirelessdError
+from tirelessd.core.errors import Misconfigured, TirelessdError
 from tirelessd.settings import SettingsError
 
 OK: Final = 0
@@ -31,7 +31,8 @@ def run(arguments: Sequence[str]) -> int:
         return app(arguments or ["--help"], prog_name="tirelessd", standalone_mode=False) or OK
     except TirelessdError as error:
         complain(str(error))
-        return BAD_CONFIGURATION if isinstance(error, SettingsError) else FAILURE
+        is_mistake = isinstance(error, SettingsError | Misconfigured)
+        return BAD_CONFIGURATION if is_mistake else FAILURE
     except TyperException as error:
         complain(f"{error.format_message()} (see tirelessd --help)")
         return BAD_CONFIGURATION

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from tirelessd.core.clock import Clock
-from tirelessd.core.errors import StartError
+from tirelessd.core.errors import StartError, StoreError
 from tirelessd.core.events import (
     DrainResult,
     Emit,
@@ -82,6 +82,7 @@ class Engine:
         self._make_logger = make_logger
         self._tracer = tracer
         self._lifecycle: LifecycleState = "starting"
+        self._has_learned = False
         self._source = source or random.SystemRandom()
         # Also without a canary: an earlier process may have had one, and left it here.
         known = (*queues, canary.QUEUE)
@@ -193,19 +194,33 @@ class Engine:
         known = self._retrying.get(queue)
         return known if known is not None else stored_retrying(RetryPolicy(), self._source)
 
+    def store_is_away(self, error: StoreError) -> None:
+        """The store could not be reached yet: readiness says why, until it was."""
+        self._watch.failed(error)
+
+    async def learn(self) -> None:
+        """Learn what the store holds, and obey its pauses; `start` does it if nobody has.
+
+        May be repeated; raises `StoreUnavailable`.
+        """
+        # Before anybody can submit: places are counted from what the store already holds.
+        taken = await self._snapshots.fresh()
+        # Before any pool claims, or a paused queue would start a few items.
+        await self._pauses.refresh()
+        self._watch.worked()
+        self._capacity.start_from(taken.snapshot.queues)
+        self._tell_unconfigured(taken.snapshot.unconfigured)
+        self._has_learned = True
+
     async def start(self) -> None:
-        """Open the handlers, learn what the store holds, obey its pauses, start every loop."""
+        """Open the handlers, know what the store holds, start every loop."""
         for name, handler in self._handlers.items():
             try:
                 await handler.open()
             except StartError as error:
                 raise StartError(f"queues.{name}.handler: {error}") from None
-        # Before anybody can submit: places are counted from what the store already holds.
-        taken = await self._snapshots.fresh()
-        self._capacity.start_from(taken.snapshot.queues)
-        self._tell_unconfigured(taken.snapshot.unconfigured)
-        # Before any pool claims, or a paused queue would start a few items.
-        await self._pauses.refresh()
+        if not self._has_learned:
+            await self.learn()
         for pool in self._pools.values():
             pool.start(self._supervisor)
         self._upkeep.start(self._supervisor)

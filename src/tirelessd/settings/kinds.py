@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Final
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +22,14 @@ from tirelessd.core.headers import fits_a_line
 YEAR_SECONDS: Final = 31_536_000
 # A secret is a line or two; whatever is larger is a mistaken path, perhaps one without an end.
 SECRET_FILE_BYTES: Final = 65_536
+MASK: Final = "**********"
+POSTGRES_SCHEMES: Final = ("postgresql:", "postgres:")
+POSTGRES_FORM: Final = "postgresql://user@host:5432/database"
+# What the driver knows of; behind a pooler, a setting of the session would be somebody else's.
+POSTGRES_OPTIONS: Final = frozenset(
+    {"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl"}
+    | {"target_session_attrs", "passfile"}
+)
 
 
 class SettingsModel(BaseModel):
@@ -98,7 +107,7 @@ def host_name(text: str) -> str:
 def shown_url(url: str) -> str:
     """The URL as people may see it: a query may hold a key."""
     path, mark, _ = url.partition("?")
-    return f"{path}?{'*' * 10}" if mark else path
+    return f"{path}?{MASK}" if mark else path
 
 
 def function_path(text: str) -> str:
@@ -134,18 +143,43 @@ def sha256_hex(value: SecretStr) -> SecretStr:
 
 
 def store_url(url: str) -> str:
-    """The URL, if it names a file for the embedded store; not echoed, it may hold a password."""
-    if url.startswith(("postgresql:", "postgres:")):
-        raise ValueError(
-            "this build has the embedded store only; use sqlite:///path/to/tirelessd.db"
-        )
+    """The URL, if it names a store; not echoed, it may hold a password."""
+    if url.startswith(POSTGRES_SCHEMES):
+        return postgres_url(url)
     # One slash, or a host's name after two, is refused: it is not clear what was meant. A file in
     # memory would make a 202 that is not durable.
     if not re.fullmatch(r"sqlite:(///|(?!/))[^?#\x00]*[^?#\x00/]", url) or ":memory:" in url:
         raise ValueError(
-            "must be sqlite:///absolute/path/to/file.db or sqlite:./relative/path/to/file.db"
+            "must be sqlite:///absolute/path/to/file.db, sqlite:./relative/path/to/file.db or "
+            "postgresql://user@host/database"
         )
     return url
+
+
+def postgres_url(url: str) -> str:
+    """The URL, if it names a PostgreSQL database; not echoed, it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        given = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
+    except ValueError:
+        raise ValueError(f"must be {POSTGRES_FORM}; escape what is no letter, as in %40") from None
+    if not re.match("postgres(ql)?://", url) or "#" in url or parts.path.count("/") > 1:
+        raise ValueError(f"must be {POSTGRES_FORM}")
+    if len(parts.path) <= 1 or not (parts.netloc.rpartition("@")[2] or "host" in given):
+        raise ValueError(f"must name a host and a database: {POSTGRES_FORM}")
+    if not set(given) <= POSTGRES_OPTIONS:
+        raise ValueError(f"must have no other options than {', '.join(sorted(POSTGRES_OPTIONS))}")
+    return url
+
+
+def shown_store(url: str) -> str:
+    """The URL as people may see it: with its password masked."""
+    if not url.startswith(POSTGRES_SCHEMES):
+        return url
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    user, colon, _ = login.partition(":")
+    return urlunsplit(parts._replace(netloc=f"{user}{colon}{MASK if colon else ''}{at}{host}"))
 
 
 # Ten years: more is a slipped digit, and far from where floats lose their milliseconds.
@@ -154,4 +188,6 @@ FromMayBeInFile = MayBeInFile(text_or_file)
 SecretText = Annotated[SecretStr, FromMayBeInFile]
 HttpUrl = Annotated[str, AfterValidator(http_url), PlainSerializer(shown_url, when_used="json")]
 QueueName = Annotated[str, AfterValidator(queue_name)]
-StoreUrl = Annotated[str, FromMayBeInFile, AfterValidator(store_url)]
+_Shown = PlainSerializer(shown_store, when_used="json")
+StoreUrl = Annotated[str, FromMayBeInFile, AfterValidator(store_url), _Shown]
+PostgresUrl = Annotated[str, FromMayBeInFile, AfterValidator(postgres_url), _Shown]

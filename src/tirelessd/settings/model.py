@@ -23,6 +23,7 @@ from tirelessd.core.queue import QueueConfig
 from tirelessd.settings.buckets import MetricsSettings
 from tirelessd.settings.environment import EnvironmentSource
 from tirelessd.settings.kinds import (
+    POSTGRES_SCHEMES,
     HttpUrl,
     QueueName,
     SecretText,
@@ -33,6 +34,7 @@ from tirelessd.settings.kinds import (
     label,
     sha256_hex,
 )
+from tirelessd.settings.postgres import PostgresSettings
 from tirelessd.settings.problems import Contradictions, Problem
 from tirelessd.settings.queue import QueueSettings
 
@@ -230,8 +232,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(**SettingsModel.model_config)  # type: ignore[typeddict-item]  # a subset
 
     store: StoreUrl
-    """Where items are kept: `sqlite:///absolute/path.db`, or `sqlite:./relative/path.db`; may be
-    given as `{file: /path}`. No default: data belongs where somebody wants it."""
+    """Where items are kept: `sqlite:///absolute/path.db`, or `sqlite:./relative/path.db`, or
+    `postgresql://user@host/database` for many daemons at once; may be given as `{file: /path}`. No
+    default: data belongs where somebody wants it."""
+
+    store_postgresql: PostgresSettings = PostgresSettings()
+    """The shared store; none of it matters to an embedded one."""
 
     api: ApiSettings = ApiSettings()
     """The listener of the intake and the read API."""
@@ -294,6 +300,11 @@ class Settings(BaseSettings):
         if problems:
             raise Contradictions(problems)
         return self
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the store is one that several daemons may share."""
+        return self.store.startswith(POSTGRES_SCHEMES)
 
     @property
     def store_path(self) -> Path:

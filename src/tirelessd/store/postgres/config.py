@@ -27,6 +27,10 @@ class PostgresConfig(msgspec.Struct, frozen=True, kw_only=True):
     is_migrating: bool = True
     allows_unsafe_durability: bool = False
 
+    def __repr__(self) -> str:
+        # Or a password would stand in whatever shows it.
+        return f"PostgresConfig({self.place})"
+
     @property
     def place(self) -> str:
         """The database as people may see it: without user, password and options."""

@@ -32,6 +32,7 @@ from tirelessd.store.base import (
     Changed,
     Claimed,
     Conflicting,
+    Connections,
     Enqueued,
     Expired,
     HandOff,
@@ -109,6 +110,10 @@ class Pools(Protocol):
         """For whatever changes nothing."""
         ...
 
+    def connections(self) -> Connections:
+        """How many there are, and may be."""
+        ...
+
 
 def _ignore(_event: object) -> None:
     """For a store that nobody observes."""
@@ -130,6 +135,7 @@ class PostgresStore(Store):
 
     def __init__(self, pools: Pools, *, clock: Clock, emit: Emit = _ignore) -> None:
         self.label = ""
+        self._why_closed = "the store is closed"
         self._pools = pools
         self._clock = clock
         self._emit = emit
@@ -138,12 +144,14 @@ class PostgresStore(Store):
         self._lanes: _Lanes | None = None
 
     async def open(self) -> None:
-        """Reach the database, checked and migrated; raises `StartError`."""
-        await self._pools.open()
+        """Reach the database, checked and migrated; raises `StartError` or `StoreUnavailable`."""
         try:
+            await self._pools.open()
             self._lanes = _Lanes(self._make_lane)
             self.label = f"{self.backend}-{await self._read('identity', reads.identity)}"
-        except Exception:
+        except Exception as error:
+            # Whoever asks before the next try hears the same.
+            self._why_closed = str(error)
             await self.close()
             raise
 
@@ -308,6 +316,10 @@ class PostgresStore(Store):
         """Counts and ages, in one snapshot of the database."""
         return await self._read("snapshot", snapshot, queues, self._clock.wall())
 
+    def connections(self) -> Connections:
+        """How many it has, over all pools."""
+        return self._pools.connections()
+
     async def probe(self) -> None:
         """Commit a mark and nothing else, in both lanes that items depend on."""
         lanes = self._open_lanes()
@@ -317,7 +329,7 @@ class PostgresStore(Store):
 
     def _open_lanes(self) -> _Lanes:
         if self._lanes is None:
-            raise StoreUnavailable("the store is closed")
+            raise StoreUnavailable(self._why_closed)
         return self._lanes
 
     async def _change_dead(self, change: ChangeDead, *, dry_run: bool) -> Changed:
