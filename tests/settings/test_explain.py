@@ -21,8 +21,9 @@ SECRET = "s3cret-s3cret-s3cret"
         (
             {"colour": "blue"},
             (
-                "colour: unknown setting; known here: store, store_postgresql, api, ops, pre_drain_seconds,"
-                " drain_seconds, log, tracing, metrics, canary, limits, auth, queues"
+                "colour: unknown setting; known here: store, store_postgresql, api, ops,"
+                " pre_drain_seconds, drain_seconds, log, tracing, metrics, canary, limits, auth,"
+                " queues"
             ),
         ),
         ({"api": {"prot": 1}}, "api.prot: unknown setting; did you mean port?"),
