@@ -266,6 +266,23 @@ def test_a_rate_fits_any_zoom() -> None:
     assert lengths == {RATE_INTERVAL}
 
 
+def test_a_count_is_a_whole_number() -> None:
+    """Nobody is shown two thirds of a dead item, as Prometheus would reckon from its scrapes."""
+    counts = [
+        (query, "round" in selector.around)
+        for panel in PANELS.values()
+        if panel["type"] != "heatmap"
+        for query in queries_of(panel)
+        # A share is not counted, and the buckets of a histogram are only weighed.
+        if " / " not in query
+        for selector in selectors(query)
+        if "increase" in selector.around and not selector.name.endswith("_bucket")
+    ]
+
+    assert len(counts) > len(MODELS)
+    assert [query for query, is_whole in counts if not is_whole] == []
+
+
 def links_of(panel: dict[str, Any]) -> list[str]:
     """Where points, or cells of a table's column, lead to."""
     config = panel["fieldConfig"]

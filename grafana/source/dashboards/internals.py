@@ -13,10 +13,10 @@ from grafana.source.dashboards.panels import (
     timeseries,
 )
 from grafana.source.dashboards.promql import (
+    counted,
     daemon,
     flow,
     highest,
-    increase,
     lowest,
     quantile,
     rate,
@@ -259,7 +259,7 @@ def task_failures() -> Model:
         "short",
         "Rounds that failed; each is started again. Healthy: none. Some during trouble with the "
         "store are to be expected; otherwise the log has `background.failed`.",
-        query(total(increase(failures, "$__rate_interval"), "task"), "{{task}}"),
+        query(counted(failures, "$__rate_interval", "task"), "{{task}}"),
         size=SIX,
     )
 
@@ -273,7 +273,7 @@ def leases() -> Model:
         "Healthy: none. Late ones were perhaps done twice; see restarts and loop lag.",
         *(
             query(
-                total(increase(daemon(name), "$__rate_interval"), "instance"),
+                counted(daemon(name), "$__rate_interval", "instance"),
                 f"{{{{instance}}}} {legend}",
             )
             for legend, name in (
@@ -321,7 +321,7 @@ def drains() -> Model:
         "What became of the items that were in work when a drain began. Healthy: `finished` and "
         "`released`. `abandoned`: give the daemon more time to drain than an attempt may take.",
         query(
-            total(increase(daemon("tirelessd_drain_items_total"), "$__rate_interval"), "result"),
+            counted(daemon("tirelessd_drain_items_total"), "$__rate_interval", "result"),
             "{{result}}",
         ),
         size=SIX,

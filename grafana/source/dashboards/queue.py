@@ -10,6 +10,7 @@ from grafana.source.dashboards.panels import (
     timeseries,
 )
 from grafana.source.dashboards.promql import (
+    counted,
     flow,
     highest,
     increase,
@@ -206,7 +207,7 @@ def leases() -> Model:
         "Leases that expired or were refused, and settlements that came too late: each may be work "
         "done twice. Healthy: none. Otherwise look for daemons that were killed or hung.",
         *(
-            query(total(increase(queue(name), "$__rate_interval")), legend)
+            query(counted(queue(name), "$__rate_interval"), legend)
             for legend, name in names.items()
         ),
     )
@@ -286,7 +287,7 @@ def dead() -> Model:
         "Items given up. Healthy: none. `max_attempts` and `expired`: the other side failed for "
         "too long; `permanent` and `not_retriable`: it refuses them. Mend, then redrive.",
         query(
-            total(increase(queue("tirelessd_items_dead_total"), "$__rate_interval"), "reason"),
+            counted(queue("tirelessd_items_dead_total"), "$__rate_interval", "reason"),
             "{{reason}}",
             exemplar=True,
         ),
@@ -313,13 +314,11 @@ def handled_dead() -> Model:
         "die again: the cause is still there.",
         query(stored(queue("tirelessd_queue_items", 'state="dead"'), "state"), "kept"),
         query(
-            total(increase(queue("tirelessd_dead_items_redriven_total"), "$__rate_interval")),
+            counted(queue("tirelessd_dead_items_redriven_total"), "$__rate_interval"),
             "redriven",
         ),
         query(
-            total(
-                increase(queue("tirelessd_dead_items_purged_total"), "$__rate_interval"), "source"
-            ),
+            counted(queue("tirelessd_dead_items_purged_total"), "$__rate_interval", "source"),
             "purged by {{source}}",
         ),
     )

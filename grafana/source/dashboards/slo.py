@@ -15,7 +15,7 @@ from grafana.source.dashboards.panels import (
     table,
     timeseries,
 )
-from grafana.source.dashboards.promql import daemon, increase, lowest, queue, ratio, total
+from grafana.source.dashboards.promql import counted, daemon, increase, lowest, queue, ratio, total
 
 # How fast the budget may go before somebody is told, by window: the lines of the alerts.
 BURN_LIMITS = {"1h": 14.4, "6h": 6.0, "3d": 1.0}
@@ -99,7 +99,7 @@ def bad_events() -> Model:
         "short",
         "Events that were not as promised: attempts that waited too long, items that took too long "
         "or died. Healthy: few. A cluster in time: look at its deploys, restarts and drains.",
-        query(slis.bad_events("$__rate_interval", *slis.KEY), "{{queue}} {{slo}}"),
+        query(f"round({slis.bad_events('$__rate_interval', *slis.KEY)})", "{{queue}} {{slo}}"),
         size=WIDE,
     )
 
@@ -112,11 +112,7 @@ def dead_by_reason() -> Model:
         "Items given up, which is what spends the budget of success. Healthy: none. The page of "
         "the queue has their lines.",
         query(
-            total(
-                increase(queue("tirelessd_items_dead_total"), "$__rate_interval"),
-                "queue",
-                "reason",
-            ),
+            counted(queue("tirelessd_items_dead_total"), "$__rate_interval", "queue", "reason"),
             "{{queue}} {{reason}}",
         ),
         size=WIDE,

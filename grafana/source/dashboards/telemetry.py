@@ -6,7 +6,6 @@ from grafana.source.dashboards.promql import (
     daemon,
     flow,
     highest,
-    increase,
     quantile,
     total,
 )
@@ -53,7 +52,7 @@ def log_lines() -> Model:
 def lost() -> Model:
     """What telemetry does not show."""
     # The one family without series until something is wrong; its absence is a 0.
-    overflow = total(increase(daemon("tirelessd_metric_label_overflow_total"), "1h"))
+    overflow = counted(daemon("tirelessd_metric_label_overflow_total"), "1h")
     return timeseries(
         "Label overflow, lost spans",
         "short",
@@ -61,7 +60,7 @@ def lost() -> Model:
         "Healthy: none. Overflow is a defect to report; failed exports: see the collector.",
         query(f"{overflow} or {total(daemon('tirelessd_ready'))} * 0", "overflow"),
         query(
-            total(increase(daemon("tirelessd_trace_export_failures_total"), "1h")),
+            counted(daemon("tirelessd_trace_export_failures_total"), "1h"),
             "failed exports",
         ),
         size=SIX,
@@ -100,7 +99,7 @@ def canary_failures() -> Model:
         "By the stage that they failed at. Healthy: none. `intake`: the store; `claim`: slots or "
         "the store; `deliver`: the event loop or the daemon itself.",
         query(
-            total(increase(daemon("tirelessd_canary_failures_total"), "$__rate_interval"), "stage"),
+            counted(daemon("tirelessd_canary_failures_total"), "$__rate_interval", "stage"),
             "{{stage}}",
         ),
         size=SIX,
