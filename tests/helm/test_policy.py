@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from ipaddress import ip_address, ip_network
 
 import pytest
 import yaml
@@ -23,6 +24,14 @@ from tests.helm.chart import (
 from tests.helm.values import EVERYTHING, PLAIN, SETS
 
 MARGIN_SECONDS = 5
+# Of AWS, Azure, Google and most others; of AWS over IPv6; of Alibaba; of Azure's agent.
+CREDENTIALS = (
+    "169.254.169.254",
+    "169.254.170.2",
+    "fd00:ec2::254",
+    "100.100.100.200",
+    "168.63.129.16",
+)
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 every_set = pytest.mark.parametrize("values", SETS.values(), ids=SETS)
@@ -181,9 +190,11 @@ def test_every_volume_is_there_and_used(values: Values) -> None:
         ]
         mounted = [mount["name"] for mount in pod["containers"][0]["volumeMounts"]]
         assert sorted(there) == sorted(mounted)
+        assert len(set(there)) == len(there)
+        assert all(NAME.fullmatch(name) for name in there)
 
 
-@pytest.mark.parametrize("release", [RELEASE, "t" * 53, "tirelessd", "a"])
+@pytest.mark.parametrize("release", [RELEASE, "t" * 53, "tirelessd", "a.b"])
 @every_set
 def test_names_are_short_enough_for_everything(values: Values, release: str) -> None:
     """Whatever the release is called: also as a label, and with a pod's suffix behind it."""
@@ -209,7 +220,10 @@ def test_only_the_volume_and_scratch_space_can_be_written(values: Values) -> Non
 
 
 def test_an_embedded_store_has_one_pod_and_keeps_its_volume() -> None:
-    """One at a time, on a volume that only one pod can mount and that outlives the release."""
+    """On a volume that only one pod can mount and that outlives the release.
+
+    An upgrade does not wait for a pod that a wrong configuration keeps from getting ready.
+    """
     workload = the(render(PLAIN), "StatefulSet")
 
     assert workload["spec"]["replicas"] == 1
@@ -217,6 +231,7 @@ def test_an_embedded_store_has_one_pod_and_keeps_its_volume() -> None:
         "whenDeleted": "Retain",
         "whenScaled": "Retain",
     }
+    assert workload["spec"]["podManagementPolicy"] == "Parallel"
     (claim,) = workload["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
 
@@ -244,20 +259,56 @@ def test_split_pods_do_one_thing_each() -> None:
     assert roles == ["--role=intake", "--role=slots"]
 
 
-def test_credentials_of_clouds_are_out_of_reach() -> None:
+@pytest.mark.parametrize("address", CREDENTIALS)
+def test_credentials_of_clouds_are_out_of_reach(address: str) -> None:
     """Attempts may go anywhere by default, but not where a cloud tells a node's secrets."""
-    policy = the(render(PLAIN), "NetworkPolicy")
+    rules = the(render(PLAIN), "NetworkPolicy")["spec"]["egress"]
 
-    blocks = [
-        peer["ipBlock"]
-        for rule in policy["spec"]["egress"]
-        for peer in rule["to"]
-        if "ipBlock" in peer
-    ]
-    assert blocks == [
-        {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]},
-        {"cidr": "::/0", "except": ["fd00:ec2::254/128", "fe80::/10"]},
-    ]
+    assert not any(reaches(rule, address) for rule in rules)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "192.0.2.1", "2001:db8::1", "fd00::1"])
+def test_other_addresses_are_within_reach(address: str) -> None:
+    """Of pods, of machines beside the cluster, and of the rest of the world."""
+    rules = the(render(PLAIN), "NetworkPolicy")["spec"]["egress"]
+
+    assert any(reaches(rule, address) for rule in rules)
+
+
+def test_names_are_resolved_through_a_cache_on_the_node() -> None:
+    """Its address is link-local, and nothing but names is asked for there."""
+    rules = the(render(PLAIN), "NetworkPolicy")["spec"]["egress"]
+
+    (rule,) = [rule for rule in rules if reaches(rule, "169.254.20.10")]
+    assert {port["port"] for port in rule["ports"]} == {53}
+
+
+def reaches(rule: Manifest, address: str) -> bool:
+    """Whether a rule of the policy lets packets to an address."""
+    blocks = [peer["ipBlock"] for peer in rule["to"] if "ipBlock" in peer]
+    target = ip_address(address)
+    return any(
+        target in ip_network(block["cidr"])
+        and not any(target in ip_network(without) for without in block.get("except", []))
+        for block in blocks
+    )
+
+
+@every_set
+def test_the_chart_s_own_test_is_let_in(values: Values) -> None:
+    """To both ports, also where no caller and no Prometheus of the namespace is."""
+    manifests = render(values)
+    tester = the(manifests, "Pod")["metadata"]["labels"]
+
+    for policy in of_kind(manifests, "NetworkPolicy"):
+        ports = {
+            port["port"]
+            for rule in policy["spec"]["ingress"]
+            for peer in rule["from"]
+            for port in rule["ports"]
+            if peer.get("podSelector", {}).get("matchLabels") == tester
+        }
+        assert ports == {"http", "ops"}
 
 
 def test_without_tokens_only_the_own_namespace_gets_in() -> None:

@@ -41,7 +41,7 @@ EVERYTHING: Final[Values] = {
     "store": {
         "embedded": {
             "size": "100Gi",
-            "storageClassName": "fast",
+            "storageClassName": "-",
             "accessMode": "ReadWriteOnce",
             "annotations": {"team": "shop"},
             "whenDeleted": "Delete",
@@ -94,7 +94,7 @@ SETS: Final[dict[str, Values]] = {
     "plain": PLAIN,
     "everything": EVERYTHING,
     "nothing": NOTHING,
-    "queues": {"config": {"queues": QUEUES}, "secrets": ["models"]},
+    "queues": {"config": {"queues": QUEUES}, "secrets": ["models", "models.previous"]},
     "tokens": {**PLAIN, "config": {"auth": {"tokens": [TOKEN]}}, "secrets": ["shop-tokens"]},
     "python": {
         "config": {"queues": {"thumbs": {"handler": {"type": "python", "function": "json:loads"}}}},

@@ -56,7 +56,8 @@ store: {{ default "sqlite:///var/lib/tirelessd/tirelessd.db" .Values.store.postg
 {{- if and .Values.store.postgresql.url .Values.store.postgresql.secret.name -}}
 {{- fail "store.postgresql.url: stands beside store.postgresql.secret; keep one of the two." -}}
 {{- end -}}
-{{- if regexMatch "^[^/]*//[^/@]*:[^/@]*@" .Values.store.postgresql.url -}}
+{{- /* In front of the host, whatever characters it has, or among the options behind the path. */ -}}
+{{- if regexMatch "(?i)^[^/]*//[^@]*:.*@|[?&](ssl)?password=" .Values.store.postgresql.url -}}
 {{- fail "store.postgresql.url: has a password, which would be readable in a ConfigMap; put the URL into a Secret and name that under store.postgresql.secret." -}}
 {{- end -}}
 {{- if and (not $postgresql) (gt (int .Values.replicas) 1) -}}
@@ -65,10 +66,32 @@ store: {{ default "sqlite:///var/lib/tirelessd/tirelessd.db" .Values.store.postg
 {{- if and (not $postgresql) .Values.split.enabled -}}
 {{- fail "split.enabled: an embedded store cannot be split between pods; use store.postgresql." -}}
 {{- end -}}
+{{- if eq (int .Values.ops.port) 8080 -}}
+{{- fail "ops.port: 8080 is where the pod's API listens; take another one." -}}
+{{- end -}}
+{{- range $label := list "name" "instance" "component" -}}
+{{- if hasKey $.Values.podLabels (printf "app.kubernetes.io/%s" $label) -}}
+{{- fail (printf "podLabels: app.kubernetes.io/%s is what Services find pods by; use a label of your own." $label) -}}
+{{- end -}}
+{{- end -}}
+{{- include "tirelessd.checkHeaders" (dict "at" "config.tracing" "of" .Values.config.tracing) -}}
+{{- range $name, $queue := .Values.config.queues -}}
+{{- include "tirelessd.checkHeaders" (dict "at" (printf "config.queues.%s.handler" $name) "of" (get ($queue | default dict) "handler" | default dict)) -}}
+{{- end -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.hosts: is empty: name at least one host." -}}
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- fail "httpRoute.parentRefs: is empty: name the gateway that the route belongs to." -}}
+{{- end -}}
+{{- end -}}
+
+{{/* No credential in the clear: {"at": where, "of": what may have headers}. */}}
+{{- define "tirelessd.checkHeaders" -}}
+{{- $at := .at -}}
+{{- range $name, $value := (get (.of | default dict) "headers" | default dict) -}}
+{{- if and (kindIs "string" $value) (regexMatch "(?i)authorization|cookie|token|secret|password|api-?key" $name) -}}
+{{- fail (printf "%s.headers.%s: would be readable in a ConfigMap; put it into a Secret, name that under secrets, and give {file: /etc/tirelessd/secrets/NAME/KEY} here." $at $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

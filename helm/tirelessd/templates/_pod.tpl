@@ -122,8 +122,8 @@ spec:
         {{- if $values.store.postgresql.secret.name }}
         - {name: store, mountPath: /etc/tirelessd/store, readOnly: true}
         {{- end }}
-        {{- range $values.secrets }}
-        - {name: {{ printf "secret-%s" . | quote }}, mountPath: {{ printf "/etc/tirelessd/secrets/%s" . | quote }}, readOnly: true}
+        {{- range $number, $secret := $values.secrets }}
+        - {name: secret-{{ $number }}, mountPath: {{ printf "/etc/tirelessd/secrets/%s" $secret | quote }}, readOnly: true}
         {{- end }}
         - {name: tmp, mountPath: /tmp}
         {{- with $values.volumeMounts }}
@@ -138,9 +138,10 @@ spec:
       secret: {secretName: {{ .name | quote }}, defaultMode: 288}
     {{- end }}
     {{- end }}
-    {{- range $values.secrets }}
-    - name: {{ printf "secret-%s" . | quote }}
-      secret: {secretName: {{ . | quote }}, defaultMode: 288}
+    {{- /* By number: a Secret's name may have dots and be long, a volume's may not. */}}
+    {{- range $number, $secret := $values.secrets }}
+    - name: secret-{{ $number }}
+      secret: {secretName: {{ $secret | quote }}, defaultMode: 288}
     {{- end }}
     - name: tmp
       emptyDir: {sizeLimit: 64Mi}
