@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +44,10 @@ def test_installations_of_the_page_work(line: str) -> None:
     words = shlex.split(line.split("`", maxsplit=1)[0])
     assert (ROOT / words[3]).resolve() == FOLDER
 
-    values = (
-        helm_python.parse_set_string(words[words.index("--set") + 1]) if "--set" in words else {}
-    )
+    said = helm_python.parse_set_string(words[words.index("--set") + 1]) if "--set" in words else {}
+    before = PLAIN if words[1] == "upgrade" else {}
 
-    assert render(values or PLAIN, name=words[2])
+    assert render({**before, **said}, name=words[2])
 
 
 def test_names_of_the_page_are_those_of_its_installation() -> None:
@@ -69,6 +70,20 @@ def test_paths_of_the_page_are_those_of_the_pod() -> None:
     assert "/etc/tirelessd/secrets/tirelessd-tokens" in mounts
     assert "/var/lib/tirelessd" in mounts
     assert "/var/lib/tirelessd/tirelessd.db" in configuration(render(PLAIN))
+
+
+def test_the_configuration_of_the_page_can_be_checked() -> None:
+    """What it cuts out of the rendered ConfigMap is the daemon's configuration alone."""
+    (script,) = re.findall(r"python3 -c '(.*?)'", PAGE)
+    template = PAGE.split("--show-only ")[1].split()[0]
+    rendered = yaml.safe_dump(the(render(PLAIN), "ConfigMap"))
+
+    cut = subprocess.run(
+        [sys.executable, "-c", script], input=rendered, capture_output=True, text=True, check=True
+    )
+
+    assert (FOLDER / template).is_file()
+    assert yaml.safe_load(cut.stdout) == yaml.safe_load(configuration(render(PLAIN)))
 
 
 async def test_the_backup_of_the_page_is_one(tmp_path: Path) -> None:

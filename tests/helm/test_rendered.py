@@ -101,6 +101,15 @@ def test_the_notes_tell_how_to_begin(values: Values) -> None:
     address = f"{service['metadata']['name']}.{NAMESPACE}:{service['spec']['ports'][0]['port']}"
     assert f"http://{address}/v1/queues/{min(settings['queues'])}/items" in told
     assert ("Callers need no token" in told) == (settings["auth"] == "none")
+    assert ("Authorization: Bearer" in told) == (settings["auth"] != "none")
+
+
+def test_the_notes_warn_who_opens_the_door_but_not_the_policy() -> None:
+    """An Ingress in another namespace is kept out by default, which looks like a timeout."""
+    told = notes({**PLAIN, "ingress": {"enabled": True, "hosts": ["work.example"]}})
+
+    assert "networkPolicy.intake.from" in told
+    assert "networkPolicy.intake.from" not in notes(PLAIN)
 
 
 def test_a_changed_configuration_changes_the_pods() -> None:
