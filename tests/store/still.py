@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import ClassVar, cast
 
 import asyncpg
@@ -12,10 +11,10 @@ from asyncpg import Connection, Record
 
 from tests.clock import ManualClock
 from tests.postgres import make_database
-from tirelessd.store import postgres
 from tirelessd.store.base import Connections
+from tirelessd.store.postgres.migrate import migrations
 
-MIGRATION = Path(postgres.__path__[0], "migrations", "0001_first.sql").read_text()
+MIGRATION = "".join(step.sql for step in migrations())
 # The store's time is what the connection was last told.
 STILL = """
 CREATE OR REPLACE FUNCTION tirelessd_now() RETURNS double precision LANGUAGE sql STABLE
@@ -23,7 +22,7 @@ RETURN current_setting('tirelessd.now')::double precision
 """
 TABLES = (
     "items", "payloads", "results", "failures", "redrives", "idempotency_keys", "pauses",
-    "commits", "snapshots",
+    "commits", "snapshots", "transfers",
 )  # fmt: skip
 # A handful of rows is sooner deleted than a table is truncated.
 EMPTY = "; ".join(f"DELETE FROM {table}" for table in TABLES)  # noqa: S608  (names of ours)

@@ -217,3 +217,19 @@ async def test_another_encoding_is_refused(server: PostgresServer) -> None:
 
     with pytest.raises(Misconfigured, match="encoding is LATIN1"):
         await opened(server.url("latin"))
+
+
+async def test_a_database_that_is_moved_into_is_not_used_yet() -> None:
+    """Where an embedded store has arrived in part only, a daemon would tell callers of losses."""
+    url = await make_database()
+    pools = PostgresPools(config(url), ManualClock(), Recorder())
+    await pools.open()
+    await pools.close()
+    await execute(url, "INSERT INTO transfers (source, source_mark) VALUES ('sqlite-1', 1)")
+
+    with pytest.raises(Misconfigured, match="the embedded store sqlite-1 has been moved here in"):
+        await pools.open()
+
+    await execute(url, "UPDATE transfers SET finished_at = now()")
+    await pools.open()
+    await pools.close()

@@ -31,7 +31,9 @@ TABLES: Final = (
     "commits",
     "identity",
     "snapshots",
+    "transfers",
 )
+_UNFINISHED: Final = "SELECT source FROM transfers WHERE finished_at IS NULL"
 _FORBIDDEN: Final = """
 SELECT each FROM unnest($1::text[]) AS each
 WHERE NOT (has_table_privilege(each, 'SELECT') AND has_table_privilege(each, 'INSERT')
@@ -87,4 +89,15 @@ async def check_privileges(connection: Connection[Record], *, timeout_seconds: f
         raise Misconfigured(
             f"the user must not read or change the table {forbidden}; GRANT SELECT, INSERT, "
             f"UPDATE, DELETE on all tables of the schema to it"
+        )
+
+
+async def check_whole(connection: Connection[Record], *, timeout_seconds: float) -> None:
+    """Raises `Misconfigured` for a database into which an embedded store has been moved in part."""
+    async with connection.transaction(readonly=True):
+        source = await connection.fetchval(_UNFINISHED, timeout=timeout_seconds)
+    if source is not None:
+        raise Misconfigured(
+            f"the embedded store {source} has been moved here in part only: run tirelessd "
+            "migrate-store again, which goes on where it stopped"
         )

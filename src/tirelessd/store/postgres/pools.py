@@ -16,6 +16,7 @@ from tirelessd.core.clock import Clock
 from tirelessd.core.errors import StoreUnavailable, TirelessdError
 from tirelessd.core.events import Emit, StoreConnectionTaken
 from tirelessd.store.base import Connections
+from tirelessd.store.postgres.checks import check_whole
 from tirelessd.store.postgres.config import PostgresConfig
 from tirelessd.store.postgres.connect import CHECK_SECONDS, arguments, connect, prepare
 from tirelessd.store.postgres.faults import is_passing, start_error
@@ -55,6 +56,7 @@ class PostgresPools:
             connection = await connect(config, config.direct_url or config.url)
             try:
                 await bring_up(connection, is_migrating=config.is_migrating)
+                await check_whole(connection, timeout_seconds=CHECK_SECONDS)
             finally:
                 await leave(connection)
             self._pools = {
