@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/.."
 
 # No reordering by number of tests: the slow files have few, and would be left to one worker.
-.venv/bin/pytest -m "not alone" -n 2 --dist loadfile --no-loadscope-reorder "$@"
+.venv/bin/pytest -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder "$@"
 together=$?
 # Whoever interrupts means both.
 [ "$together" != 2 ] || exit 2

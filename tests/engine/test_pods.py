@@ -59,49 +59,47 @@ class Pod(House):
     def __init__(self, url: str) -> None:
         super().__init__(Path(), (WORK,))
         self._url = url
+        self.gates = [Gate() for _ in range(WORK.slots)]
 
     def make_store(self, clock: SystemClock) -> Any:
         """The shared store."""
         pools = RunningPools(RunningDatabase(self._url), ManualClock())
         return PostgresStore(pools, clock=clock, emit=self.recorder)
 
+    async def fill(self) -> None:
+        """Every slot is taken, until its gate is opened."""
+        for number, gate in enumerate(self.gates):
+            self.handlers["work"].script(b"blocker %d" % number, gate)
+            await self.submit(b"blocker %d" % number)
+            await asyncio.wait_for(gate.reached.wait(), 10)
+
 
 @pytest.fixture
 async def pods() -> AsyncIterator[tuple[Pod, Pod]]:
-    """Two running engines."""
+    """Two running engines; the first one's slots are taken before there is a second."""
     url = await make_database()
     connection = await asyncpg.connect(url)
     await connection.execute(MIGRATION)
     await connection.close()
     pods = Pod(url), Pod(url)
-    for pod in pods:
-        await pod.start()
+    await pods[0].start()
+    await pods[0].fill()
+    await pods[1].start()
     yield pods
     for pod in pods:
         await pod.crash()
 
 
-async def blocked(pod: Pod) -> list[Gate]:
-    """Every slot of a pod taken."""
-    gates = [Gate() for _ in range(WORK.slots)]
-    for number, gate in enumerate(gates):
-        pod.handlers["work"].script(b"blocker %d" % number, gate)
-        await pod.submit(b"blocker %d" % number)
-        await asyncio.wait_for(gate.reached.wait(), 10)
-    return gates
-
-
 async def test_item_goes_where_a_slot_is_free(pods: tuple[Pod, Pod]) -> None:
     """What one pod accepts and has no slot for, another one does."""
     one, two = pods
-    gates = await blocked(one)
 
     item_id = await one.submit(b"x")
     await two.recorder.wait_for(ItemSucceeded)
 
     assert (await one.record(item_id)).state is State.SUCCEEDED
     assert two.handlers["work"].calls == [(b"x", 1)]
-    for gate in gates:
+    for gate in one.gates:
         gate.opened.set()
     await one.recorder.wait_for(ItemSucceeded, WORK.slots)
 
@@ -111,13 +109,12 @@ async def test_running_attempt_keeps_its_lease_for_as_long_as_it_takes(
 ) -> None:
     """Renewed again and again, it outlasts its lease, and nobody takes it over."""
     one, two = pods
-    gates = await blocked(one)
     owned = await one.store.leases()
 
     await two.recorder.wait_for(
         StoreOperationFinished, 3, lambda event: event.operation == "reclaim"
     )
-    for gate in gates:
+    for gate in one.gates:
         gate.opened.set()
 
     await one.recorder.wait_for(ItemSucceeded, WORK.slots)
@@ -129,7 +126,6 @@ async def test_running_attempt_keeps_its_lease_for_as_long_as_it_takes(
 async def test_work_of_a_pod_that_died_is_done_by_another(pods: tuple[Pod, Pod]) -> None:
     """Nothing accepted is lost; what was under way is done again, and nothing else twice."""
     one, two = pods
-    await blocked(one)
     ids = [await pods[number % 2].submit(b"%d" % number) for number in range(20)]
 
     await one.crash()

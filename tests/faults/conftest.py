@@ -59,13 +59,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out the tests of other forms and rows, and those green on this code already.
 
     What stays runs alone: an experiment loads the machine, and judges latencies and recoveries.
+    In the short form those that do neither may have others beside them.
     """
     here = Path(__file__).parent
     ours = [each for each in items if here in each.path.parents]
     done = report.green_before() if FORM != "short" else set()
     left_out = [each for each in ours if not is_wanted(each, done)]
     for each in ours:
-        each.add_marker(pytest.mark.alone)
+        if FORM != "short" or each.get_closest_marker("unhurried") is None:
+            each.add_marker(pytest.mark.alone)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [each for each in items if each not in set(left_out)]
 

@@ -15,6 +15,8 @@ from tests.faults.test_secrets import pages
 from tests.faults.upstream import Hit
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.unhurried
+
 MARK = "PLANTED"
 TOKENS = {name: f"{name}-token-0123456789" for name in ("own", "other")}
 WORDS = f'"card": "{MARK}-payload-01234", "name": "Zoë"'

@@ -20,6 +20,8 @@ from tests.faults.upstream import Hit
 from tests.faults.verdict import Check
 from tests.faults.watch import MIB, Probe, Sample
 
+pytestmark = pytest.mark.unhurried
+
 PID = 7
 ENDS = {"ok": "succeeded", "flaky": "succeeded", "bad": "dead"}
 PROBLEM = {

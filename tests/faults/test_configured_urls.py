@@ -15,6 +15,8 @@ from tests.faults.experiment import Experiment, Scale
 from tests.faults.raw_upstream import Canary, RawUpstream, answer
 from tirelessd.cli import program
 
+pytestmark = pytest.mark.unhurried
+
 REFUSED = [
     "http://2130706433/",
     "http://0x7f000001/",

@@ -11,6 +11,8 @@ from tests.faults.experiment import Experiment, Scale
 from tests.faults.ledger import Entry
 from tests.faults.stranger import hang_up, port_of, request, say
 
+pytestmark = pytest.mark.unhurried
+
 AT_ONCE = 32
 
 

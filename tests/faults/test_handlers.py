@@ -14,6 +14,8 @@ from tests.faults import tricks
 from tests.faults.experiment import Experiment
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.unhurried
+
 ATTEMPTS = 2
 DETAIL_BYTES = 4_096
 RAISING = {

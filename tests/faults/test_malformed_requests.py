@@ -11,6 +11,8 @@ import pytest
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.stranger import Heard, port_of, request, say
 
+pytestmark = pytest.mark.unhurried
+
 START = b"POST /v1/queues/work/items HTTP/1.1\r\nHost: t\r\n"
 END = b"Content-Length: 2\r\n\r\nhi"
 CHUNKS = b"\r\n2\r\nhi\r\n0\r\n\r\n"

@@ -20,6 +20,8 @@ from tests.faults.stranger import port_of, request, say
 from tests.faults.upstream import Hit
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.unhurried
+
 MARK = "PLANTED"
 TOKEN = f"{MARK}-token-0123456789"
 DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()

@@ -17,6 +17,8 @@ import yaml
 from tests.faults.experiment import Experiment, configuration
 from tests.waiting import a_moment
 
+pytestmark = pytest.mark.unhurried
+
 BLOCKED = {"type": "python", "function": "tests.faults.tricks:sleep_blocking"}
 STREAMS = ["2>&-", "0<&- 1>&- 2>&-", ">/dev/full 2>&1", "2>/dev/fd/{pipe}"]
 HEALTH = ["-m", "tirelessd", "healthcheck", "--config"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 
 import aiohttp
+import pytest
 
 from tests.faults.conftest import MakeDaemon
 from tests.faults.ledger import Ledger
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.unhurried
 
 
 async def test_blocked_thread_is_abandoned_at_exit(make_daemon: MakeDaemon, ledger: Ledger) -> None:

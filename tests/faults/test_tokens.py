@@ -13,6 +13,8 @@ from tests.faults.experiment import Experiment
 from tests.faults.stranger import Heard, port_of, request, say
 from tests.faults.watch import MIB
 
+pytestmark = pytest.mark.unhurried
+
 MARK = "PLANTED"
 SUBMIT, READ, OPERATE, OTHER = (f"{MARK}-{name}-0123456789abcdef" for name in "sroq")
 ODD = "tökén"

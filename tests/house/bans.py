@@ -21,8 +21,8 @@ def vague_names(file: File) -> list[str]:
 
 def stray_tasks(file: File) -> list[str]:
     """Tasks that are started where nobody waits for them; those of a task group are waited for."""
-    groups = {name for node in ast.walk(file.syntax) for name in bound_groups(file, node)}
-    calls = [node for node in ast.walk(file.syntax) if isinstance(node, ast.Call)]
+    groups = {name for node in file.nodes for name in bound_groups(file, node)}
+    calls = [node for node in file.nodes if isinstance(node, ast.Call)]
     names = ((call, *file.origin(call.func).rpartition(".")) for call in calls)
     return [
         f"{file.path}:{call.lineno}"
@@ -44,7 +44,7 @@ def bound_groups(file: File, node: ast.AST) -> Iterator[str]:
 
 def swallowed_errors(file: File) -> list[str]:
     """Where any error at all is caught and nothing is made of it."""
-    handlers = [node for node in ast.walk(file.syntax) if isinstance(node, ast.ExceptHandler)]
+    handlers = [node for node in file.nodes if isinstance(node, ast.ExceptHandler)]
     silent = [node for node in handlers if is_silent(node) and BROAD & caught(file, node.type)]
     return [f"{file.path}:{node.lineno}" for node in silent] + suppressions(file, BROAD)
 
@@ -89,7 +89,7 @@ def can_raise(handler: ast.ExceptHandler) -> bool:
 
 def suppressions(file: File, errors: set[str]) -> list[str]:
     """Where `contextlib.suppress` is given one of the errors."""
-    calls = [node for node in ast.walk(file.syntax) if isinstance(node, ast.Call)]
+    calls = [node for node in file.nodes if isinstance(node, ast.Call)]
     return [
         f"{file.path}:{call.lineno}"
         for call in calls

@@ -73,6 +73,11 @@ class File:
         return ast.parse(self.text, filename=self.path)
 
     @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the parsed file, for a dozen rules look through them all."""
+        return list(ast.walk(self.syntax))
+
+    @cached_property
     def definitions(self) -> list[Definition]:
         """Every class and function, in order; overload stubs count for nothing."""
         return list(self._define(self.syntax.body, prefix="", is_public=True))
@@ -109,19 +114,19 @@ class File:
     @cached_property
     def imports(self) -> set[str]:
         """The dotted names it imports, also in functions and for a type checker only."""
-        return {name for node in ast.walk(self.syntax) for name in imported(node)}
+        return {name for node in self.nodes for name in imported(node)}
 
     @cached_property
     def clocks(self) -> list[str]:
         """Where it names a clock, called or handed on."""
         named = ast.Name | ast.Attribute
-        nodes = (node for node in ast.walk(self.syntax) if isinstance(node, named))
+        nodes = (node for node in self.nodes if isinstance(node, named))
         return [self._at(node) for node in nodes if is_clock(self.origin(node))]
 
     @cached_property
     def sleeps(self) -> list[str]:
         """Where it sleeps; `sleep(0)` only yields."""
-        calls = [node for node in ast.walk(self.syntax) if isinstance(node, ast.Call)]
+        calls = [node for node in self.nodes if isinstance(node, ast.Call)]
         sleeps = [call for call in calls if self.origin(call.func) in SLEEPS]
         return [self._at(call) for call in sleeps if not is_zero(call.args)]
 
@@ -133,7 +138,7 @@ class File:
     @cached_property
     def _aliases(self) -> dict[str, str]:
         aliases = {}
-        for node in ast.walk(self.syntax):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 aliases.update({alias.asname: alias.name for alias in node.names if alias.asname})
             elif isinstance(node, ast.ImportFrom):
@@ -147,7 +152,7 @@ class File:
 
     @cached_property
     def _lines_of_docstrings(self) -> set[int]:
-        said = (docstring(node) for node in ast.walk(self.syntax))
+        said = (docstring(node) for node in self.nodes)
         return {number for node in said if node for number in range(node.lineno, end_of(node) + 1)}
 
     @cached_property
