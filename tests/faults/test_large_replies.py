@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Mapping
+from functools import cache
 
 import aiohttp
 import pytest
@@ -49,15 +50,22 @@ def flood(
     return counted
 
 
+@cache
+def packed_zeros(encoding: str) -> bytes:
+    """64 MiB of zeros, made small when they are first asked for."""
+    pack = zlib.compress if encoding == "deflate" else gzip.compress
+    return pack(bytes(FLOOD_BYTES), 9)
+
+
 def bomb(encoding: str) -> Reply:
     """A few hundred kilobytes that say they are 64 MiB."""
-    zeros = bytes(FLOOD_BYTES)
-    packed = zlib.compress(zeros, 9) if encoding == "deflate" else gzip.compress(zeros, 9)
-    head = (
-        f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(packed)}\r\n\r\n"
-    )
 
     async def reply(wire: Wire) -> int:
+        packed = packed_zeros(encoding)
+        head = (
+            "HTTP/1.1 200 OK\r\n"
+            f"Content-Encoding: {encoding}\r\nContent-Length: {len(packed)}\r\n\r\n"
+        )
         try:
             await wire.send(head.encode() + packed)
         except ConnectionError:

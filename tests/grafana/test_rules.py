@@ -32,7 +32,7 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def rules_by_alert(choices: Choices) -> dict[str, dict[str, Any]]:
     """The first rule of each alert, by its name."""
-    groups = yaml.safe_load(rendered(choices))["groups"]
+    groups = yaml.load(rendered(choices), yaml.CSafeLoader)["groups"]
     rules = [rule for group in reversed(groups) for rule in reversed(group["rules"])]
     return {rule["alert"]: rule for rule in rules if "alert" in rule}
 

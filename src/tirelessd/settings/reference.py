@@ -8,6 +8,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -49,6 +50,7 @@ def page() -> str:
     return "\n".join([INTRODUCTION, *_section(Settings, "", "Settings", level=2)])
 
 
+@cache
 def descriptions(model: type[BaseModel]) -> Mapping[str, str]:
     """What stands below each setting of a section, by the setting's name, inherited ones too.
 
