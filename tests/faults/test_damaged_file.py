@@ -17,6 +17,8 @@ from tests.faults.refusal import refused
 from tests.store.shelf import Shelf, new_item
 from tirelessd.store.sqlite import SqliteStore
 
+pytestmark = pytest.mark.unhurried
+
 SUFFIXES = ("", "-wal", "-shm", ".lock")
 long = pytest.mark.long
 
