@@ -12,7 +12,7 @@ from asyncpg import Connection, Record
 from tests.clock import ManualClock
 from tests.postgres import make_database
 from tirelessd.store.base import Connections
-from tirelessd.store.postgres.migrate import migrations
+from tirelessd.store.postgres.migrate import bring_up, migrations
 
 MIGRATION = "".join(step.sql for step in migrations())
 # The store's time is what the connection was last told.
@@ -58,7 +58,8 @@ class StillDatabase:
         self._urls.append(await make_database())
         connection = await asyncpg.connect(self.url)
         try:
-            await connection.execute(MIGRATION + STILL)
+            await bring_up(connection, is_migrating=True)
+            await connection.execute(STILL)
         finally:
             await connection.close()
 

@@ -137,6 +137,38 @@ def healthcheck(
     return 0
 
 
+@app.command(name="migrate-store")
+def migrate_store(
+    *,
+    source: Annotated[
+        str, typer.Option("--from", metavar="URL", help="The store to move: sqlite:/path.")
+    ],
+    target: Annotated[
+        str, typer.Option("--to", metavar="URL", help="Where to: postgresql://user@host/database.")
+    ],
+    is_dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look at both ends and count; move nothing.")
+    ] = False,
+    is_anew: Annotated[
+        bool, typer.Option("--anew", help="Throw away what an unfinished move has brought.")
+    ] = False,
+    allows_unsafe_durability: Annotated[
+        bool,
+        typer.Option("--allow-unsafe-durability", help="As the setting of the shared store."),
+    ] = False,
+) -> int:
+    """Move a store from SQLite to PostgreSQL.
+
+    With every item, key, dead letter and pause, so that no caller can tell. Stop the daemon first.
+    The source is only read. Cut short, run it again: it goes on where it stopped. The password may
+    come from PGPASSWORD or from the file that PGPASSFILE names.
+    """
+    # Only here, for the same reason as above.
+    from tirelessd.cli.transfer import Order, carry_out  # noqa: PLC0415
+
+    return carry_out(Order(source, target, is_dry_run, is_anew, allows_unsafe_durability))
+
+
 @app.command()
 def version() -> None:
     """Show the version."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -154,6 +155,12 @@ def store_url(url: str) -> str:
             "postgresql://user@host/database"
         )
     return url
+
+
+def sqlite_path(url: str) -> Path:
+    """The file that a URL of an embedded store names."""
+    path = url.removeprefix("sqlite:")
+    return Path(f"/{path.lstrip('/')}" if path.startswith("/") else path)
 
 
 def postgres_url(url: str) -> str:

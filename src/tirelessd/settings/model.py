@@ -33,6 +33,7 @@ from tirelessd.settings.kinds import (
     host_name,
     label,
     sha256_hex,
+    sqlite_path,
 )
 from tirelessd.settings.postgres import PostgresSettings
 from tirelessd.settings.problems import Contradictions, Problem
@@ -309,8 +310,7 @@ class Settings(BaseSettings):
     @property
     def store_path(self) -> Path:
         """The embedded store's file."""
-        path = self.store.removeprefix("sqlite:")
-        return Path(f"/{path.lstrip('/')}" if path.startswith("/") else path)
+        return sqlite_path(self.store)
 
     @property
     def queue_configs(self) -> tuple[QueueConfig, ...]:

@@ -112,7 +112,7 @@ def prepare(
     try:
         if not is_there(path):
             _create(path, busy_seconds)
-        _examine(path, busy_seconds, monotonic, is_same_boot=is_same_boot)
+        examine(path, busy_seconds, monotonic, is_same_boot=is_same_boot)
         _bring_up_to_date(path, busy_seconds)
     except apsw.Error as error:
         raise StartError(f"{path}: {in_words(error)}") from error
@@ -168,10 +168,13 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _examine(
+def examine(
     path: Path, busy_seconds: float, monotonic: Callable[[], float], *, is_same_boot: bool
 ) -> None:
-    """Refuse what is not ours or not whole, on a connection that cannot change a byte."""
+    """Refuse what is not ours or not whole, on a connection that cannot change a byte.
+
+    Raises `StartError`, `apsw.Error` or `OSError`.
+    """
     status = path.stat()
     if status.st_nlink > 1:
         raise StartError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -37,8 +38,11 @@ class LockFile:
         self._had_database = False
         self.is_same_boot = False
 
-    def acquire(self) -> None:
-        """Take the lock or raise `StartError` naming the holder; never waits."""
+    def acquire(self, *, is_reader: bool = False) -> None:
+        """Take the lock or raise `StartError` naming the holder; never waits.
+
+        Of one who only reads nothing is remembered but the process.
+        """
         try:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
@@ -48,7 +52,8 @@ class LockFile:
             words = _words(descriptor)
             self._had_database = _WITH_DATABASE in words
             self.is_same_boot = _boot() in words
-            self._sign(descriptor)
+            # The boot of the last one who wrote: by it the next one reads the log and the clock.
+            self._sign(descriptor, words[1:] if is_reader else None)
         except BlockingIOError:
             holder = (_words(descriptor) or ["unknown"])[0]
             os.close(descriptor)
@@ -100,8 +105,9 @@ class LockFile:
                 os.close(descriptor)
         self._held = self._descriptor = None
 
-    def _sign(self, descriptor: int) -> None:
-        words = [str(os.getpid()), _boot(), _WITH_DATABASE if self._had_database else ""]
+    def _sign(self, descriptor: int, kept: Sequence[str] | None = None) -> None:
+        ours = [_boot(), _WITH_DATABASE if self._had_database else ""]
+        words = [str(os.getpid()), *(ours if kept is None else kept)]
         content = "\n".join(words).encode()
         os.pwrite(descriptor, content, 0)
         os.ftruncate(descriptor, len(content))

@@ -1,0 +1,1 @@
+"""Moving all that an embedded store holds to a shared one, so that no caller can tell."""
