@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
+from typing import Final
 
 import msgspec
 
@@ -11,6 +12,8 @@ from tirelessd.core.errors import StartError
 from tirelessd.store.transfer.rows import ITEMS, PAUSES, TABLES, Batch, Row, Table
 from tirelessd.store.transfer.source import Source
 from tirelessd.store.transfer.target import Target
+
+_PACKED: Final = msgspec.msgpack.Encoder().encode
 
 
 class Differs(StartError):
@@ -43,8 +46,7 @@ class Tally:
             raise Differs(next(_differences(self._table, expected, stored)))
         self.rows += len(expected)
         for digest, rows in ((self._source, expected), (self._target, in_order)):
-            for row in rows:
-                digest.update(msgspec.msgpack.encode(row))
+            digest.update(b"".join(map(_PACKED, rows)))
 
     def sum(self) -> Sum:
         """What they came to."""
