@@ -112,11 +112,11 @@ grafana: setup ## renew the dashboards and rules in grafana/ from their source
 	$(BIN)/python -m grafana.source
 
 .PHONY: bench
-bench: setup ## measure beside the bare handler; ONLY=single,batch picks scenarios
+bench: test-setup ## measure beside the bare handler; ONLY=single,batch picks scenarios
 	@$(BIN)/python -m bench run $(BENCH)
 
 .PHONY: bench-docs
-bench-docs: setup ## write what make bench measured into docs/performance.md
+bench-docs: test-setup ## write what make bench measured into docs/performance.md
 	@$(BIN)/python -m bench render
 
 .PHONY: lock

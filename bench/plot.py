@@ -18,7 +18,10 @@ BAR_STEP: Final = 34
 CURVES_HEIGHT: Final = 260
 LEGEND: Final = 190
 # In pairs, dark and light: curves come as a claim and a settle of each kind.
-COLOURS: Final = ("#1b6ca8", "#7fb2d9", "#d1495b", "#e8a0a9", "#3a7d44", "#93c39b")
+COLOURS: Final = (
+    *("#1b6ca8", "#7fb2d9", "#d1495b", "#e8a0a9", "#3a7d44", "#93c39b"),
+    *("#6b4c9a", "#b39ddb", "#b8860b", "#e0c068", "#2f8f8f", "#95cfcf"),
+)
 TICK: Final = "#d1495b"
 INK: Final = "#24292f"
 PALE: Final = "#d8dee4"

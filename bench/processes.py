@@ -59,19 +59,19 @@ class Server(Watched):
 
 
 class Daemon(Watched):
-    """A `tirelessd serve` process; `start_seconds` is from its start to its first ready answer."""
+    """A `tirelessd serve` process on a store; `start_seconds` is until it was ready."""
 
     def __init__(
         self,
         process: asyncio.subprocess.Process,
         ports: Mapping[str, int],
-        database: Path,
+        store: str,
         start_seconds: float,
     ) -> None:
         super().__init__(process)
         self.port = ports["api"]
         self.ops_port = ports["ops"]
-        self.database = database
+        self.store = store
         self.start_seconds = start_seconds
 
 
@@ -103,15 +103,21 @@ async def running_server(name: str) -> AsyncIterator[Server]:
 
 @asynccontextmanager
 async def running_daemon(
-    folder: Path, queues: Mapping[str, Any], clock: Clock, module: str = "tirelessd"
+    folder: Path,
+    queues: Mapping[str, Any],
+    clock: Clock,
+    module: str = "tirelessd",
+    store: str | None = None,
 ) -> AsyncIterator[Daemon]:
     """A daemon with these queues and its data in `folder`, ready; drained when the context ends.
 
     Everything else is as anybody's: durable commits, metrics, lines from info on into a file. A
-    `module` other than the program is one that runs it with something changed.
+    `module` other than the program is one that runs it with something changed, a `store` the URL
+    of one that is not in the folder.
     """
-    database, log = folder / DATABASE, folder / "tirelessd.log"
-    path = _write_config(folder, database, queues)
+    log = folder / "tirelessd.log"
+    store = store or f"sqlite:///{folder / DATABASE}"
+    path = _write_config(folder, store, queues)
     started = clock.monotonic()
     with log.open("wb") as stream:
         process = await asyncio.create_subprocess_exec(
@@ -125,16 +131,16 @@ async def running_daemon(
         async with asyncio.timeout(START_SECONDS):
             ports = await _wait_ports(process, log)
             await _wait_ready(ports["ops"])
-        yield Daemon(process, ports, database, clock.monotonic() - started)
+        yield Daemon(process, ports, store, clock.monotonic() - started)
     finally:
         await end_process(process)
 
 
-def _write_config(folder: Path, database: Path, queues: Mapping[str, Any]) -> Path:
+def _write_config(folder: Path, store: str, queues: Mapping[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "tirelessd.yaml"
     config = {
-        "store": f"sqlite:///{database}",
+        "store": store,
         "api": {"port": 0},
         "ops": {"port": 0},
         "drain_seconds": 1,

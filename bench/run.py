@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import aiohttp
 import msgspec
 from rich.console import Console
 
-from bench.books import wait_ended
+from bench.books import books_of, wait_ended
 from bench.load import Plan, Seen
 from bench.processes import BenchFailed, Daemon, run_load, running_daemon
 from tirelessd.core.clock import Clock
@@ -58,10 +59,17 @@ class Run:
         self._console.print(text, highlight=False, markup=False)
 
     def daemon(
-        self, name: str, queues: Mapping[str, Any], module: str = "tirelessd"
+        self,
+        name: str,
+        queues: Mapping[str, Any],
+        module: str = "tirelessd",
+        store: str | None = None,
     ) -> AbstractAsyncContextManager[Daemon]:
-        """A daemon with an empty store, ready; `module` is the program, or one that changes it."""
-        return running_daemon(self.folder / name, queues, self.clock, module)
+        """A daemon with an empty store or a given one, ready.
+
+        `module` is the program, or one that changes it.
+        """
+        return running_daemon(self.folder / name, queues, self.clock, module, store)
 
     async def post(self, daemon: Daemon, path: str) -> None:
         """Ask the daemon for something by an empty JSON object."""
@@ -80,13 +88,24 @@ class Run:
         self, daemon: Daemon, queue: str, plan: Plan, items_each: int = 1
     ) -> EndToEnd:
         """Fulfil a plan and wait until the store has all of its items as succeeded."""
-        cpu_seconds = daemon.cpu_seconds()
-        seen = await self.accept(plan)
-        items = seen.successes * items_each
-        ended = await wait_ended(daemon.database, queue, seen.started_at, items, SETTLE_SECONDS)
+        return await self.end_to_end_among([daemon], queue, [plan], items_each)
+
+    async def end_to_end_among(
+        self, daemons: Sequence[Daemon], queue: str, plans: Sequence[Plan], items_each: int = 1
+    ) -> EndToEnd:
+        """The same with a plan for each of some daemons that share a store.
+
+        The latencies are those that the first load saw.
+        """
+        cpu_seconds = sum(daemon.cpu_seconds() for daemon in daemons)
+        seen = await asyncio.gather(*map(self.accept, plans))
+        items = sum(each.successes for each in seen) * items_each
+        since = min(each.started_at for each in seen)
+        books = books_of(daemons[0].store)
+        ended = await wait_ended(books, queue, since, items, SETTLE_SECONDS)
         return EndToEnd(
-            seen,
+            seen[0],
             items,
-            items / (ended.last_at - seen.started_at),
-            daemon.cpu_seconds() - cpu_seconds,
+            items / (ended.last_at - since),
+            sum(daemon.cpu_seconds() for daemon in daemons) - cpu_seconds,
         )

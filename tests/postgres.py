@@ -30,8 +30,8 @@ START_SECONDS = 30
 class PostgresServer:
     """A server with a folder of its own, reached by a socket in it and on a port of loopback."""
 
-    def __init__(self, port: int | None = None, **options: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tirelessd-postgres-"))
+    def __init__(self, port: int | None = None, place: Path | None = None, **options: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tirelessd-postgres-", dir=place))
         self._data = self.folder / "data"
         self.port = port
         self._options = QUICK | options

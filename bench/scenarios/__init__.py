@@ -13,6 +13,8 @@ from bench.scenarios.delivery import run_delivery
 from bench.scenarios.many_queues import run_idle, run_scrape
 from bench.scenarios.metrics import run_metrics
 from bench.scenarios.retry import run_retry
+from bench.scenarios.shared import run_shared
+from bench.scenarios.shared_backlog import run_shared_backlog
 from bench.scenarios.single import run_single
 
 SCENARIOS: Final[dict[str, Callable[[Run], Awaitable[Found]]]] = {
@@ -24,4 +26,6 @@ SCENARIOS: Final[dict[str, Callable[[Run], Awaitable[Found]]]] = {
     "scrape": run_scrape,
     "metrics": run_metrics,
     "idle": run_idle,
+    "shared": run_shared,
+    "shared-backlog": run_shared_backlog,
 }

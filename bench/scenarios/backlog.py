@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,7 +82,7 @@ def make_item(kind: Kind, number: int, *, is_later: bool) -> NewItem:
 async def run_backlog(run: Run) -> Found:
     """Each kind of backlog: made in every size, claimed from in turns, then started upon."""
     rows: list[Row] = []
-    curves: list[Curve] = []
+    lines: list[Curve] = []
     for kind in KINDS:
         costs = {size: Costs() for size in SIZES if size <= run.largest}
         await _measure_stores(run, kind, costs)
@@ -92,9 +92,9 @@ async def run_backlog(run: Run) -> Found:
             shutil.rmtree(_folder(run, kind, size))
             claim, settle = median(cost.claims), median(cost.settles)
             run.say(f"  {kind} {size:,}: claim {claim:.1f} µs, settle {settle:.1f} µs")
-        rows += _rows(kind, costs)
-        curves += _curves(kind, costs)
-    return Found(tuple(rows), tuple(curves))
+        rows += [*store_rows(kind, costs), *_start_rows(kind, costs)]
+        lines += curves(kind, costs)
+    return Found(tuple(rows), tuple(lines))
 
 
 def _folder(run: Run, kind: Kind, size: int) -> Path:
@@ -111,19 +111,20 @@ async def _measure_stores(run: Run, kind: Kind, costs: Mapping[int, Costs]) -> N
             stores[size] = SqliteStore(folder / DATABASE, clock=run.clock)
             await stores[size].open()
             stack.push_async_callback(stores[size].close)
-            await _fill(stores[size], kind, size)
+            await fill(stores[size], kind, size)
         for _ in range(TURNS):
             for size, store in stores.items():
-                await _measure_turn(store, kind, run.clock, costs[size])
+                await measure_turn(store, kind, run.clock, costs[size])
 
 
-async def _fill(store: Store, kind: Kind, size: int) -> None:
+async def fill(store: Store, kind: Kind, size: int) -> None:
+    """Make a backlog, in slices of a thousand."""
     for begin in range(0, size, SLICE):
         numbers = range(begin, begin + SLICE)
         await store.enqueue([make_backlog(kind, number) for number in numbers])
 
 
-async def _measure_turn(store: Store, kind: Kind, clock: Clock, costs: Costs) -> None:
+async def measure_turn(store: Store, kind: Kind, clock: Clock, costs: Costs) -> None:
     """One claim and its settles, the backlog filled up again before."""
     await store.enqueue([make_item(kind, number, is_later=False) for number in range(CLAIMED)])
     before = clock.monotonic()
@@ -148,53 +149,62 @@ async def _measure_start(run: Run, kind: Kind, size: int, costs: Costs) -> None:
         costs.peak_bytes = daemon.peak_memory_bytes()
 
 
-def _rows(kind: Kind, costs: Mapping[int, Costs]) -> list[Row]:
+def store_rows(
+    kind: Kind, costs: Mapping[int, Costs], scenario: str = "backlog", place: str = ""
+) -> list[Row]:
     """The largest backlog, its claims and settles beside those of the smallest."""
-    least, most = min(costs), max(costs)
-    small, large = costs[least], costs[most]
-    flat = Target(most=1.3, is_ratio=True)
-
-    def row(
-        what: str, unit: Unit, figures: Sequence[float], beside: Sequence[float], target: Target
-    ) -> Row:
-        return Row(
-            scenario="backlog",
-            what=f"{what} with {most:,} {kind}, beside {least:,}",
-            unit=unit,
+    small, large = costs[min(costs)], costs[max(costs)]
+    return [
+        Row(
+            scenario=scenario,
+            what=f"{what}{place} {_beside(kind, costs)}",
+            unit="µs",
             rounds=tuple(figures),
             bare_rounds=tuple(beside),
-            target=target,
+            target=Target(most=1.3, is_ratio=True),
         )
-
-    return [
-        row("claim an item", "µs", large.claims, small.claims, flat),
-        row("settle an item", "µs", large.settles, small.settles, flat),
-        row(
-            "start until ready",
-            "s",
-            [large.start_seconds],
-            [small.start_seconds],
-            Target(most=2.0),
-        ),
-        row(
-            "peak memory",
-            "MiB",
-            [large.peak_bytes / MEBIBYTE],
-            [small.peak_bytes / MEBIBYTE],
-            Target(most=150.0),
-        ),
+        for what, figures, beside in (
+            ("claim an item", large.claims, small.claims),
+            ("settle an item", large.settles, small.settles),
+        )
     ]
 
 
-def _curves(kind: Kind, costs: Mapping[int, Costs]) -> list[Curve]:
+def _beside(kind: Kind, costs: Mapping[int, Costs]) -> str:
+    return f"with {max(costs):,} {kind}, beside {min(costs):,}"
+
+
+def _start_rows(kind: Kind, costs: Mapping[int, Costs]) -> list[Row]:
+    """A daemon on the largest backlog beside one on the smallest."""
+    small, large = costs[min(costs)], costs[max(costs)]
+
+    def row(what: str, unit: Unit, figure: float, beside: float, most: float) -> Row:
+        return Row(
+            scenario="backlog",
+            what=f"{what} {_beside(kind, costs)}",
+            unit=unit,
+            rounds=(figure,),
+            bare_rounds=(beside,),
+            target=Target(most=most),
+        )
+
+    memory = large.peak_bytes / MEBIBYTE, small.peak_bytes / MEBIBYTE
+    return [
+        row("start until ready", "s", large.start_seconds, small.start_seconds, 2.0),
+        row("peak memory", "MiB", *memory, 150.0),
+    ]
+
+
+def curves(kind: Kind, costs: Mapping[int, Costs], place: str = "") -> list[Curve]:
+    """What a claim and a settle cost, over the sizes."""
     return [
         Curve(
-            what=f"claim, {kind}",
+            what=f"claim, {kind}{place}",
             unit="µs",
             points=tuple((size, median(cost.claims)) for size, cost in costs.items()),
         ),
         Curve(
-            what=f"settle, {kind}",
+            what=f"settle, {kind}{place}",
             unit="µs",
             points=tuple((size, median(cost.settles)) for size, cost in costs.items()),
         ),

@@ -31,7 +31,13 @@ def make_queue() -> dict[str, Any]:
     }
 
 
-def make_plan(port: int, queue: str, seconds: float, batches: int = BATCHES) -> Plan:
+def make_plan(
+    port: int,
+    queue: str,
+    seconds: float,
+    batches: int = BATCHES,
+    connections: int = CONNECTIONS,
+) -> Plan:
     """Whole batches, over and over, up to so many."""
     request = make_request(
         "POST",
@@ -40,7 +46,7 @@ def make_plan(port: int, queue: str, seconds: float, batches: int = BATCHES) -> 
         {"Content-Type": "application/x-ndjson"},
     )
     return Plan(
-        port=port, request=request, connections=CONNECTIONS, seconds=seconds, requests=batches
+        port=port, request=request, connections=connections, seconds=seconds, requests=batches
     )
 
 

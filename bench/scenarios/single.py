@@ -21,6 +21,7 @@ QUEUES: Final = {
         "slots": 64,
     }
 }
+CONNECTIONS: Final = 64
 PATH: Final = f"/v1/queues/{QUEUE}/items"
 # The size of a small prediction request.
 PAYLOAD: Final = b'{"model": "sentiment", "text": "%b"}' % (b"tireless " * 10)
@@ -36,14 +37,22 @@ class Rounds:
     bare_cpu: list[float] = field(default_factory=list)
 
 
-def make_plan(port: int, path: str, seconds: float, *, is_keyed: bool = False) -> Plan:
-    """Items over 64 connections; keyed ones have a key that was never used before."""
+def make_plan(
+    port: int, path: str, seconds: float, *, is_keyed: bool = False, connections: int = CONNECTIONS
+) -> Plan:
+    """Items over so many connections; keyed ones have a key that was never used before."""
     request = make_request("POST", path, PAYLOAD, JSON)
     if not is_keyed:
-        return Plan(port=port, request=request, seconds=seconds)
+        return Plan(port=port, request=request, connections=connections, seconds=seconds)
     start_line, _, rest = request.partition(b"\r\n")
     head = b"%b\r\nIdempotency-Key: %b-" % (start_line, uuid.uuid4().hex.encode())
-    return Plan(port=port, request=head, tail=b"\r\n" + rest, seconds=seconds)
+    return Plan(
+        port=port,
+        request=head,
+        tail=b"\r\n" + rest,
+        connections=connections,
+        seconds=seconds,
+    )
 
 
 async def run_single(run: Run) -> Found:
