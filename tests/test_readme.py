@@ -100,6 +100,18 @@ def test_configuration_is_valid() -> None:
     assert list(settings.queues) == ["predictions", "thumbnails"]
 
 
+def test_one_line_switches_to_postgresql() -> None:
+    """The line that goes stands in the configuration shown, and the one that comes is accepted."""
+    (text,) = blocks("yaml")
+    (change,) = blocks("diff", section("Configuration"))
+    gone, come = (line[1:] for line in change.splitlines())
+
+    before, after = parse(yaml.safe_load(text)), parse(yaml.safe_load(text.replace(gone, come)))
+
+    assert (before.is_shared, after.is_shared) == (False, True)
+    assert before.queues == after.queues
+
+
 def test_handler_is_python() -> None:
     """The handler that the README shows compiles, and imports what the package offers."""
     handler = next(block for block in blocks("python") if "import Context" in block)

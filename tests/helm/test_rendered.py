@@ -64,6 +64,8 @@ def with_secrets_in(folder: Path, text: str) -> str:
         secret = folder / path
         secret.parent.mkdir(exist_ok=True)
         secret.write_text(DIGEST, encoding="ascii")
+    (folder / "url").write_text("postgresql://tirelessd:hush@db/tirelessd\n", encoding="ascii")
+    text = text.replace("/etc/tirelessd/store", str(folder))
     return text.replace("/etc/tirelessd/secrets", str(folder))
 
 
@@ -73,8 +75,6 @@ def test_the_daemon_takes_its_configuration(
 ) -> None:
     """As `tirelessd check` does, with the secrets where the pod would have them."""
     settings = yaml.safe_load(with_secrets_in(tmp_path, configuration(render(values))))
-    # A database is another matter: whether this build knows one is not the chart's to say.
-    settings["store"] = "sqlite:///var/lib/tirelessd/tirelessd.db"
     path = tmp_path / "tirelessd.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
