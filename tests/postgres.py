@@ -9,12 +9,15 @@ import atexit
 import importlib.util
 import os
 import pwd
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,7 @@ class PostgresServer:
     def __init__(self, port: int | None = None, place: Path | None = None, **options: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tirelessd-postgres-", dir=place))
         self._data = self.folder / "data"
+        self._lock = self._data / "postmaster.pid"
         self.port = port
         self._options = QUICK | options
         # PostgreSQL refuses to run as root.
@@ -43,14 +47,14 @@ class PostgresServer:
             "initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
 
-    def start(self) -> None:
-        """Start it; returns once it takes connections."""
+    def start(self, **options: str) -> None:
+        """Start it, this time with other options too; returns once it takes connections."""
         hosts = "127.0.0.1" if self.port else ""
-        options = {"listen_addresses": hosts, "unix_socket_directories": str(self.folder)}
+        places = {"listen_addresses": hosts, "unix_socket_directories": str(self.folder)}
         if self.port:
-            options["port"] = str(self.port)
+            places["port"] = str(self.port)
         settings = " ".join(
-            f"-c {name}={value!r}" for name, value in (options | self._options).items()
+            f"-c {name}={value!r}" for name, value in (places | self._options | options).items()
         )
         log = str(self.folder / "log")
         self._run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", log, "-o", settings, "start")
@@ -60,17 +64,40 @@ class PostgresServer:
         self._run("pg_ctl", "-w", "-m", mode, "stop")
 
     def kill(self) -> None:
-        """Kill the postmaster; its children notice and go."""
-        os.kill(self.pid, signal.SIGKILL)
+        """Kill the postmaster; returns when its children have noticed and gone."""
+        with ExitStack() as stack:
+            ends = [stack.enter_context(end_of(pid)) for pid in self.pids]
+            os.kill(self.pid, signal.SIGKILL)
+            for end in ends:
+                end(START_SECONDS)
+        # Where nobody collects the dead, its pid is taken still, and it would seem to be running.
+        for lock in (self._lock, *self.folder.glob(".s.PGSQL.*.lock")):
+            lock.unlink()
+
+    def pause(self) -> None:
+        """Stop every process of it where it stands."""
+        for pid in self.pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let every process of it run again."""
+        for pid in self.pids:
+            os.kill(pid, signal.SIGCONT)
 
     @property
     def pid(self) -> int:
         """The postmaster's process."""
-        return int((self._data / "postmaster.pid").read_text().partition("\n")[0])
+        return int(self._lock.read_text().partition("\n")[0])
+
+    @property
+    def pids(self) -> list[int]:
+        """All of its processes, the postmaster first."""
+        children = Path("/proc", str(self.pid), "task", str(self.pid), "children")
+        return [self.pid, *map(int, children.read_text().split())]
 
     def remove(self) -> None:
         """Stop it, if it runs, and delete its folder."""
-        if (self._data / "postmaster.pid").exists():
+        if self._lock.exists():
             self.stop("immediate")
         shutil.rmtree(self.folder)
 
@@ -104,6 +131,24 @@ class PostgresServer:
             timeout=2 * START_SECONDS,
             **rights,
         )
+
+
+@contextmanager
+def end_of(pid: int) -> Iterator[Callable[[float], None]]:
+    """Wait for the end of a process that is not ours, so many seconds at most."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield lambda _seconds: None
+        return
+
+    def wait(seconds: float) -> None:
+        assert select.select([descriptor], [], [], seconds)[0], f"process {pid} is still there"
+
+    try:
+        yield wait
+    finally:
+        os.close(descriptor)
 
 
 @cache

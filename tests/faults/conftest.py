@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults import report
+from tests.faults.database import Database, make_database, make_server
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.ledger import Ledger
 from tests.faults.mounts import Mounts
 from tests.faults.process import DaemonProcess
 from tests.faults.upstream import Upstream
+from tests.postgres import PostgresServer
 
 FORM = os.environ.get("FAULTS", "short")
 ROWS = {row for row in os.environ.get("FAULTS_ROWS", "").split(",") if row}
@@ -144,6 +146,21 @@ def mounts() -> Iterator[Mounts]:
     mounts = Mounts()
     yield mounts
     mounts.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server that experiments may hurt, and leave running."""
+    server = make_server()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+async def database(experiment: Experiment, server: PostgresServer) -> Database:
+    """A database of its own, which the experiment's daemons share."""
+    experiment.database = await make_database(server)
+    return experiment.database
 
 
 @pytest.fixture

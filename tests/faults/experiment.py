@@ -17,8 +17,9 @@ import aiohttp
 
 from tests.exposition import Exposition
 from tests.faults import verdict
-from tests.faults.books import Books, copied_rows
+from tests.faults.books import Books, Row, copied_rows
 from tests.faults.check import ENDED, in_order
+from tests.faults.database import Database
 from tests.faults.ledger import Ledger
 from tests.faults.load import CONNECTIONS, Load, Wish, Words
 from tests.faults.process import DaemonProcess
@@ -85,7 +86,10 @@ def configuration(
 
 
 class Experiment:
-    """Holds the parts of one experiment; `figures` become its line in the report."""
+    """Holds the parts of one experiment; `figures` become its line in the report.
+
+    The daemons share `database`, if there is one; else they have a file at `store_path`.
+    """
 
     def __init__(self, folder: Path, seed: int, scale: Scale, upstream: Upstream) -> None:
         self.folder, self.seed, self.scale, self.upstream = folder, seed, scale, upstream
@@ -97,6 +101,7 @@ class Experiment:
         self.heal_seconds = 0.0
         self.slots = SLOTS
         self.store_path = folder / "tirelessd.db"
+        self.database: Database | None = None
         self.queues: tuple[str, ...] = ("work",)
 
     @property
@@ -118,7 +123,7 @@ class Experiment:
         """A daemon on the experiment's folder, not yet started; see `configuration`."""
         changes = {
             "pre_drain_seconds": self.scale.pick(0.2, PRE_DRAIN_SECONDS),
-            "store": f"sqlite://{self.store_path}",
+            "store": self.database.url if self.database else f"sqlite://{self.store_path}",
             **changes,
         }
         config = configuration(self.folder, self.upstream.url, **changes)
@@ -260,7 +265,7 @@ class Experiment:
         rest = await self._rest(books)
         code = await self.stop()
         lives = [Exposition(scrape.text) for scrape in self.watch.lives.values()]
-        rows = copied_rows(self.store_path, self.folder / "copy")
+        rows = await self._rows()
         books = replace(
             books,
             rows=rows,
@@ -274,6 +279,11 @@ class Experiment:
         verdict.check_all(books, without)
         assert code == 0, f"the daemon ended with {code}"
         return books
+
+    async def _rows(self) -> dict[str, Row]:
+        if self.database is not None:
+            return await self.database.rows()
+        return copied_rows(self.store_path, self.folder / "copy")
 
     async def _rest(self, books: Books) -> Sample | None:
         """Wait until the gauges have caught up and idle connections are gone, bounded."""

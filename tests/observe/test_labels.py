@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from tirelessd import store
 from tirelessd.core.events import IntakeResult
 from tirelessd.core.outcome import Outcome, Reason
 from tirelessd.observe import labels
@@ -44,3 +47,16 @@ def test_intake_results_are_the_event_s() -> None:
 def test_every_verb_of_the_store_counts_as_an_operation(verb: str) -> None:
     """A verb that no operation stands for would count as an overflow."""
     assert labels.STORE_VERBS[verb] in labels.STORE_OPERATIONS
+
+
+REPORTED = {
+    verb
+    for source in Path(store.__file__).parent.rglob("*.py")
+    for verb in re.findall(r'(?:_read\(\s*|\bverb = )"(\w+)"', source.read_text(encoding="utf-8"))
+}
+
+
+@pytest.mark.parametrize("verb", sorted(REPORTED))
+def test_every_operation_that_a_store_reports_is_known(verb: str) -> None:
+    """Also one that is no verb of the contract, as a store's look at which database it is."""
+    assert verb in labels.STORE_VERBS

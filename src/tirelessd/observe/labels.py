@@ -51,7 +51,7 @@ STORE_VERBS: Final = {
     **{verb: verb for verb in ("enqueue", "claim", "renew", "settle", "release", "reclaim")},
     **{verb: verb for verb in ("redrive", "cancel", "purge", "snapshot")},
     **dict.fromkeys(("get", "payload", "result", "list_items", "list_dead"), "read"),
-    **dict.fromkeys(("list", "leases", "find_keys", "find_old", "pauses"), "read"),
+    **dict.fromkeys(("list", "leases", "find_keys", "find_old", "pauses", "identity"), "read"),
     **dict.fromkeys(("expire", "pause", "resume", "probe"), "other"),
     "delete_dead": "purge",
 }
