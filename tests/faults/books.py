@@ -53,9 +53,9 @@ class Books:
     """The books of one experiment; every field but the first three may be left empty.
 
     `items` are those of the API by their ids, `counts` the queue's items per shown state, `rows`
-    those of the file. `lives` has the last scrape of each process, in order; `commit_items` bounds
-    what one commit may hold at this load. `is_purging`: ended items may have been deleted by their
-    age. `epoch` is what the event loop's clock is behind the wall's.
+    those of the file. `lives` has the last scrape of each process, in order, `pods` of which ran at
+    once; `commit_items` bounds what one commit may hold at this load. `is_purging`: ended items may
+    have been deleted by their age. `epoch` is what the event loop's clock is behind the wall's.
     """
 
     entries: Sequence[Entry]
@@ -66,6 +66,7 @@ class Books:
     lives: Sequence[Exposition] = ()
     ends: Sequence[End] = ()
     kills: int = 0
+    pods: int = 1
     slots: int = 32
     commit_items: int = 16
     attempt_seconds: float = 2.0
@@ -145,7 +146,7 @@ class Books:
     @property
     def slack(self) -> int:
         """How much counters may have missed: nothing but what was going on when processes ended."""
-        ends = max(self.kills, len(self.lives) - 1)
+        ends = max(self.kills, len(self.lives) - self.pods)
         return ends * (self.slots + self.commit_items)
 
     def total(self, name: str, **labels: str) -> float:

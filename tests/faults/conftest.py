@@ -19,6 +19,7 @@ from tests.faults.database import Database, make_database, make_server
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.ledger import Ledger
 from tests.faults.mounts import Mounts
+from tests.faults.pods import Pods
 from tests.faults.process import DaemonProcess
 from tests.faults.upstream import Upstream
 from tests.postgres import PostgresServer
@@ -161,6 +162,23 @@ async def database(experiment: Experiment, server: PostgresServer) -> Database:
     """A database of its own, which the experiment's daemons share."""
     experiment.database = await make_database(server)
     return experiment.database
+
+
+@pytest.fixture
+async def pods(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    seed: int,
+    scale: Scale,
+    upstream: Upstream,
+    server: PostgresServer,
+) -> AsyncIterator[Pods]:
+    """An experiment whose daemons share a database; what still runs at its end is killed."""
+    sys.stdout.write(f"data in {tmp_path}\n")
+    pods = Pods(tmp_path, seed, scale, upstream, await make_database(server))
+    request.node.stash[EXPERIMENT] = pods
+    yield pods
+    await pods.close()
 
 
 @pytest.fixture

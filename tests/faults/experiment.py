@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.faults.check import ENDED, in_order
 from tests.faults.database import Database
 from tests.faults.ledger import Ledger
 from tests.faults.load import CONNECTIONS, Load, Wish, Words
-from tests.faults.process import DaemonProcess
+from tests.faults.process import DaemonProcess, End
 from tests.faults.report import Figures
 from tests.faults.upstream import Upstream
 from tests.faults.watch import Sample, Watch
@@ -109,6 +109,21 @@ class Experiment:
         """The daemon that was made last."""
         return self.daemons[-1]
 
+    @property
+    def watches(self) -> Sequence[Watch]:
+        """Whoever looks at a daemon."""
+        return [self.watch]
+
+    @property
+    def home(self) -> Path:
+        """Where the next daemon has its files."""
+        return self.folder
+
+    @property
+    def ends(self) -> list[End]:
+        """How daemons have ended so far."""
+        return [end for daemon in self.daemons for end in daemon.ends]
+
     def url(self, path: str = "/v1/queues/work/items") -> str:
         """An address of the API; one where nobody listens while there is no daemon."""
         return self.daemon.urls.get("api", NOBODY) + path
@@ -129,7 +144,7 @@ class Experiment:
         config = configuration(self.folder, self.upstream.url, **changes)
         self.slots = sum(queue.get("slots", SLOTS) for queue in config["queues"].values())
         self.queues = tuple(config["queues"])
-        daemon = DaemonProcess(self.folder, config, prefix=prefix, environment=environment)
+        daemon = DaemonProcess(self.home, config, prefix=prefix, environment=environment)
         self.daemons.append(daemon)
         return daemon
 
@@ -236,18 +251,17 @@ class Experiment:
                 return items
 
     def _books(self, items: dict[str, Mapping[str, Any]], counts: Mapping[str, int]) -> Books:
-        ends = [end for daemon in self.daemons for end in daemon.ends]
         return Books(
             self.ledger.entries,
             self.upstream.hits,
             items,
             counts,
-            ends=ends,
-            kills=len([end for end in ends if end.is_crash]),
+            ends=self.ends,
+            kills=len([end for end in self.ends if end.is_crash]),
             slots=self.slots,
             epoch=time.time() - asyncio.get_running_loop().time(),
-            probes=self.watch.probes,
-            samples=self.watch.samples,
+            probes=[probe for watch in self.watches for probe in watch.probes],
+            samples=[sample for watch in self.watches for sample in watch.samples],
             calm=self.watch.calm,
             lines=[line for daemon in self.daemons for line in daemon.lines],
             stray_output=[text for daemon in self.daemons for text in daemon.stray_output],
@@ -264,14 +278,13 @@ class Experiment:
         books = await self.settle()
         rest = await self._rest(books)
         code = await self.stop()
-        lives = [Exposition(scrape.text) for scrape in self.watch.lives.values()]
-        rows = await self._rows()
+        scrapes = [scrape for watch in self.watches for scrape in watch.lives.values()]
         books = replace(
             books,
-            rows=rows,
-            lives=lives,
+            rows=await self._rows(),
+            lives=[Exposition(each.text) for each in sorted(scrapes, key=lambda each: each.at)],
             rest=rest,
-            ends=[*books.ends, self.daemon.ends[-1]],
+            ends=self.ends,
             kills=books.kills if kills is None else kills,
             is_purging=is_purging,
         )
@@ -310,7 +323,7 @@ class Experiment:
             lost=len(books.lost),
             duplicates=books.duplicates,
             p99_ms=round(in_order(latencies, 0.99) * 1_000, 1),
-            rss_peak_mib=round(self.watch.rss_peak_mib, 1),
+            rss_peak_mib=round(max(watch.rss_peak_mib for watch in self.watches), 1),
             heal_seconds=round(self.heal_seconds, 2),
         )
 
