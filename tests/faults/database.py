@@ -31,7 +31,7 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND ap
 
 def make_server() -> PostgresServer:
     """A server on a port of loopback, started, with a user that has no more rights than needed."""
-    server = PostgresServer(free_port(), **HONEST)
+    server = PostgresServer(free_port(), None, **HONEST)
     server.start()
     return server
 
