@@ -25,9 +25,12 @@ _SLOW_STATES: Final = ("57014",)
 # Connections refused, lost, or ended by the server, which is full, starts, stops or reads only.
 _PASSING_CLASSES: Final = ("08", "53", "57")
 _PASSING_STATES: Final = ("25006", "25P03", "0A000")
+# The driver's own ones come from a connection that has got the server's last word, but not yet its
+# end: it refuses to begin anything. Taken for a value's fault they would end items for no reason.
 _BREAKING: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
     TirelessdError,
@@ -98,6 +101,8 @@ def is_passing(error: Exception) -> bool:
         state = error.sqlstate or ""
         is_moment = fault_of(error) in {Fault.BUSY, Fault.SLOW}
         return is_moment or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES
+    if isinstance(error, asyncpg.InternalClientError):
+        return True
     # A certificate that does not fit is an error of the system, too, and will fit no better later.
     return isinstance(error, OSError | TimeoutError) and not isinstance(error, ssl.SSLError)
 
