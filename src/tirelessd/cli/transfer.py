@@ -157,7 +157,13 @@ def progress(console: Console, monotonic: Callable[[], float]) -> Iterator[Show]
     )
     with Bar(*columns, console=console, transient=True) as bar:
         lines = {step: bar.add_task(step, total=None) for step in ("moving", "comparing")}
-        yield lambda now: bar.update(lines[now.step], completed=now.done, total=now.total)
+
+        def show(now: Progress) -> None:
+            for line in lines.values():
+                bar.update(line, total=now.total)
+            bar.update(lines[now.step], completed=now.done)
+
+        yield show
 
 
 def _plain(console: Console, monotonic: Callable[[], float]) -> Show:

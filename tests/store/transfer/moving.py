@@ -20,6 +20,7 @@ from tirelessd.store.transfer.target import open_target
 
 QUEUES = ("work", "other")
 STATES: tuple[State | ShownState | None, ...] = (None, *State, *ShownState)
+FEW_STATES = (None, State.QUEUED, ShownState.RETRYING)
 
 
 def ignore(_progress: Progress) -> None:
@@ -62,7 +63,7 @@ async def answers(
     ids: Sequence[str],
     keys: Sequence[tuple[str, IdempotencyKey]] = (),
     queues: Sequence[str] = QUEUES,
-    states: Sequence[State | ShownState | None] = STATES,
+    states: Sequence[State | ShownState | None] = FEW_STATES,
 ) -> dict[str, Any]:
     """Whatever callers and operators can ask of a store, in pages so small that there are many."""
     found: dict[str, Any] = {}

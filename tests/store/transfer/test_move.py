@@ -15,7 +15,7 @@ import pytest
 from tests.postgres import execute
 from tests.recorder import Recorder
 from tests.store.shelf import LEASE_SECONDS, give_up, key, lose, new_item, retry, succeed
-from tests.store.transfer.moving import Ends, answers, config
+from tests.store.transfer.moving import STATES, Ends, answers, config
 from tirelessd.core.clock import SystemClock
 from tirelessd.core.errors import Misconfigured, StartError
 from tirelessd.core.item import Claim, NewItem, Selection
@@ -26,6 +26,9 @@ from tirelessd.store.sqlite.connection import migrate, open_writer
 from tirelessd.store.sqlite.lock import LockFile
 from tirelessd.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
 from tirelessd.store.transfer.move import Progress
+from tirelessd.store.transfer.rows import Place
+from tirelessd.store.transfer.source import open_source
+from tirelessd.store.transfer.target import open_target
 from tirelessd.store.transfer.verify import Differs
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -127,13 +130,13 @@ def stop_before_comparing(progress: Progress) -> None:
 async def test_everything_is_there_afterwards(ends: Ends) -> None:
     """Bytes, headers, traces, times, histories, results, keys, pauses: every answer is the same."""
     ids = await fill(ends)
-    before = await answers(ends.source.store, ids, KEYS)
+    before = await answers(ends.source.store, ids, KEYS, states=STATES)
     await ends.source.store.close()
 
     moved = await ends.move()
 
     await ends.target.store.open()
-    assert await answers(ends.target.store, ids, KEYS) == before
+    assert await answers(ends.target.store, ids, KEYS, states=STATES) == before
     sums = {each.table: each.rows for each in moved.sums}
     assert (sums["items"], sums["redrives"], sums["idempotency_keys"]) == (len(ids), 1, 2)
 
@@ -344,6 +347,24 @@ async def test_a_target_in_use_is_refused(ends: Ends) -> None:
             await ends.move(session_seconds=0.0)
 
     await pools.close()
+
+
+async def test_two_moves_of_one_store_do_not_mix(ends: Ends, tmp_path: Path) -> None:
+    """Of a store and its copy, which has the same identity, one is moved and the other gives up."""
+    await fill(ends)
+    await ends.source.store.close()
+    copy = Ends(tmp_path / "copy.db")
+    copy.path.write_bytes(ends.path.read_bytes())
+    with pytest.raises(Stopped):
+        await ends.move(show=partial(stop_after, [], 3))
+
+    with open_source(copy.path, ends.clock.monotonic, 3) as other:
+        async with open_target(config(ends.database.url)) as target:
+            first = next(other.batches(Place()))
+            with pytest.raises(StartError, match="another process moves something there"):
+                await target.put(other.label, first, Place())
+
+    assert (await ends.move()).sums
 
 
 async def test_a_difference_is_named(ends: Ends) -> None:

@@ -95,6 +95,8 @@ async def move(source: Source, target: Target, show: Show, *, is_anew: bool = Fa
         await target.empty()
     if way is not Way.GO_ON:
         await target.begin(source.label, source.mark, source.pauses())
+    # A daemon that looked for the mark just before it was there is connected by now.
+    await target.wait_alone()
     before = standing.transfer.place if way is Way.GO_ON and standing.transfer else Place()
     contents = source.contents()
     await _fill(source, target, before, contents, show)
