@@ -11,17 +11,21 @@ from typing import Any
 
 import apsw
 import helm_python
+import kubernetes_validate
 import pytest
 import yaml
+from typer.main import get_command
 
 from tests.helm.chart import FOLDER, configuration, of_kind, pods, render, the
 from tests.helm.values import PLAIN
+from tirelessd.cli.commands import app
 from tirelessd.core.clock import SystemClock
 from tirelessd.store.sqlite import SqliteStore
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 YAML = re.findall(r"```yaml\n# values\.yaml\n(.*?)```", PAGE, re.DOTALL)
+MOVE = re.findall(r"```yaml\n# move\.yaml\n(.*?)```", PAGE, re.DOTALL)
 INSTALLATIONS = re.findall(r"helm (?:install|upgrade) .*", PAGE)
 SCRIPT = re.findall(r'python -c "\n(.*?)"\n', PAGE, re.DOTALL)
 
@@ -84,6 +88,39 @@ def test_the_configuration_of_the_page_can_be_checked() -> None:
 
     assert (FOLDER / template).is_file()
     assert yaml.safe_load(cut.stdout) == yaml.safe_load(configuration(render(PLAIN)))
+
+
+def test_the_job_of_the_page_says_what_the_command_takes() -> None:
+    """Kubernetes takes it, and the file is the one that the chart configures."""
+    job = yaml.safe_load(*MOVE)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    url = "postgresql://user@host/database"
+    arguments = [each.replace("$(DATABASE)", url) for each in container["args"]]
+
+    kubernetes_validate.validate(job, "1.35", strict=True)
+    with get_command(app).make_context("tirelessd", arguments) as context:
+        name, command, rest = context.command.resolve_command(context, arguments)  # type: ignore[attr-defined]
+        given = command.make_context(name, rest).params
+
+    assert given["source"] in configuration(render(PLAIN))
+    assert given["target"] == url
+
+
+def test_the_job_of_the_page_runs_as_the_chart_s_pods_do() -> None:
+    """As the same user with the same rights, in the same image, on the same claim."""
+    pod = yaml.safe_load(*MOVE)["spec"]["template"]["spec"]
+    manifests = render(PLAIN, name="tirelessd")
+    ours, _ = pods(manifests)
+    workload = the(manifests, "StatefulSet")
+    (claim,) = workload["spec"]["volumeClaimTemplates"]
+
+    (container,), (its,) = pod["containers"], ours["containers"]
+
+    assert pod["securityContext"].items() <= ours["securityContext"].items()
+    assert container["securityContext"] == its["securityContext"]
+    assert container["image"] == its["image"]
+    mounted = pod["volumes"][0]["persistentVolumeClaim"]["claimName"]
+    assert mounted == f"{claim['metadata']['name']}-{workload['metadata']['name']}-0"
 
 
 async def test_the_backup_of_the_page_is_one(tmp_path: Path) -> None:
