@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tenacity import (
     AsyncRetrying,
@@ -43,9 +43,6 @@ from tirelessd.observe.scrape import ScrapeHandler
 from tirelessd.observe.unhandled import UnhandledErrors
 from tirelessd.parts import make_auth, make_handler, make_limits, make_store, make_tracing
 from tirelessd.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 # A commit thread beside a busy loop gets seven times as many commits through as with 5 ms.
 SWITCH_INTERVAL_SECONDS: Final = 0.0005
@@ -95,7 +92,7 @@ class Daemon:
         self._store = make_store(settings, clock, self._emit)
         self._is_store_open = self._is_serving = False
         self._engine = self._make_engine(clock)
-        if settings.canary is not None:
+        if settings.canary is not None and settings.has_slots:
             self._engine.send_canaries(settings.canary.interval_seconds)
         self._scrape = ScrapeHandler(self._metrics.registry, self._read_gauges)
         self._ops = self._make_ops()
@@ -113,7 +110,7 @@ class Daemon:
             about=About(__version__, self._settings.fingerprint),
             clock=clock,
             buckets=self._settings.metrics.buckets.buckets(),
-            has_canary=self._settings.canary is not None,
+            has_canary=self._settings.canary is not None and self._settings.has_slots,
             # With spans each is counted as it comes: an exemplar tells when it was.
             journal=Journal(room=1) if self._settings.tracing.enabled else None,
         )
@@ -246,7 +243,8 @@ class Daemon:
         """
         try:
             # A port that is taken is found before the store is touched, or an item claimed.
-            await self._api.bind()
+            if self._settings.has_intake:
+                await self._api.bind()
             # The probes answer while a large store is being opened: starting, not dead.
             await self._ops.start()
             await self._reach_store()
@@ -289,7 +287,7 @@ class Daemon:
         await self._serve()
 
     async def _serve(self) -> None:
-        if not self._is_serving:
+        if self._settings.has_intake and not self._is_serving:
             self._is_serving = True
             await self._api.start()
 
@@ -297,8 +295,9 @@ class Daemon:
         """Drain and close everything; 1 when an attempt had to be abandoned, else 0."""
         self._engine.begin_drain()
         # Load balancers and kept connections learn of it while intake still accepts.
-        self._api.begin_leaving()
-        await asyncio.sleep(self._settings.pre_drain_seconds)
+        if self._settings.has_intake:
+            self._api.begin_leaving()
+            await asyncio.sleep(self._settings.pre_drain_seconds)
         counts = await self._engine.drain(self._settings.drain_seconds)
         if counts["abandoned"]:
             # What is counted ends with the process, and this is what an alert is waiting for.

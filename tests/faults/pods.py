@@ -70,8 +70,11 @@ class Pods(Experiment):
 
     def url(self, path: str = "/v1/queues/work/items") -> str:
         """An address of the API of one that is there, of each in its turn."""
-        there = [daemon.urls["api"] for daemon in self.running if "api" in daemon.urls]
-        return there[next(self._turns) % len(there)] + path if there else super().url(path)
+        apis = self._apis()
+        return apis[next(self._turns) % len(apis)] + path if apis else super().url(path)
+
+    def _apis(self) -> Sequence[str]:
+        return [daemon.urls["api"] for daemon in self.running if "api" in daemon.urls]
 
     async def start(self, **changes: Any) -> DaemonProcess:
         """Make one more daemon, start it, and return once it is ready."""
@@ -106,8 +109,8 @@ class Pods(Experiment):
 
     async def _is_known(self, session: aiohttp.ClientSession) -> bool:
         ended = Counter(row.state for row in (await self.shared.rows()).values())
-        for daemon in self.running:
-            async with session.get(daemon.urls["api"] + "/v1/queues/work") as response:
+        for api in self._apis():
+            async with session.get(f"{api}/v1/queues/work") as response:
                 counts = (await response.json())["counts"]
             if ended != +Counter({state: counts[state] for state in ENDED}):
                 return False

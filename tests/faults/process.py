@@ -48,6 +48,7 @@ class DaemonProcess:
     ) -> None:
         self.folder = folder
         self._prefix, self._environment = tuple(prefix), dict(environment or {})
+        self._listeners = {"ops"} if config.get("role") == "slots" else {"api", "ops"}
         self.config_path = folder / "tirelessd.yaml"
         self.config_path.write_text(yaml.safe_dump(dict(config)))
         self.lines: list[dict[str, Any]] = []
@@ -74,7 +75,7 @@ class DaemonProcess:
         """Start the process and return once it says that it is ready."""
         await self.launch()
         async with asyncio.timeout(START_SECONDS):
-            while not {"api", "ops"} <= self.urls.keys():
+            while not self._listeners <= self.urls.keys():
                 await self._wait_line()
             await self._wait_ready()
 

@@ -72,6 +72,28 @@ async def test_late_results_of_a_stopped_pod_change_nothing(pods: Pods, scale: S
     assert ends.items() <= (books.rows or {}).items()
 
 
+async def test_intake_and_slots_are_pods_of_their_own(pods: Pods) -> None:
+    """One process accepts and attempts nothing; another one attempts, and opens no API."""
+    intake, slots = [await pods.start(role=role) for role in ("intake", "slots")]
+
+    async with pods.load(rate=100):
+        await wait_until(partial(has_done, pods, 50), 10)
+
+    books = await pods.finish()
+    accepted, attempted = (
+        {life.total("slots"): life.total(name) for life in books.lives}
+        for name in ("items_accepted_total", "attempts_total")
+    )
+    assert accepted == {0: len(books.acked), SLOTS: 0}
+    assert attempted == {0: 0, SLOTS: len(books.acked)}
+    assert ("api" in intake.urls, "api" in slots.urls) == (True, False)
+
+
+async def has_done(pods: Pods, count: int) -> bool:
+    """Whether so many items were delivered."""
+    return len(pods.upstream.successes()) >= count
+
+
 async def once_slow(hit: Hit) -> web.Response:
     """The first attempt takes a second, and later ones no time."""
     if hit.attempt == 1:

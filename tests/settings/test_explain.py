@@ -21,7 +21,7 @@ SECRET = "s3cret-s3cret-s3cret"
         (
             {"colour": "blue"},
             (
-                "colour: unknown setting; known here: store, store_postgresql, api, ops,"
+                "colour: unknown setting; known here: store, store_postgresql, role, api, ops,"
                 " pre_drain_seconds, drain_seconds, log, tracing, metrics, canary, limits, auth,"
                 " queues"
             ),

@@ -329,3 +329,33 @@ def test_error_counts_the_other_problems() -> None:
     assert str(raised.value) == (
         "drain_seconds: must be at least 0 (got -1) (and 1 more; run tirelessd check)"
     )
+
+
+SHARED = "postgresql://worker@db/tirelessd"
+
+
+@pytest.mark.parametrize(
+    ("role", "has_intake", "slots"), [("all", True, 20), ("intake", True, 0), ("slots", False, 20)]
+)
+def test_role_tells_what_a_process_does(role: str, has_intake: bool, slots: int) -> None:  # noqa: FBT001
+    """One that only accepts has no slots, and one that has only slots opens no API."""
+    settings = parse(document(role=role, store=SHARED))
+
+    assert settings.has_intake is has_intake
+    assert {queue.slots for queue in settings.queue_configs} == {slots}
+
+
+def test_command_line_has_the_last_word_on_the_role(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for each process, where the settings and variables are everybody's."""
+    monkeypatch.setenv("TIRELESSD_ROLE", "intake")
+
+    settings = parse(document(role="all", store=SHARED), "slots")
+
+    assert settings.role == "slots"
+
+
+@pytest.mark.parametrize("role", ["intake", "slots"])
+def test_embedded_store_has_one_process_only(role: Any) -> None:
+    """Whoever asks for half of the work in a process is told why there is no such thing."""
+    with pytest.raises(SettingsError, match=rf"^role: must be all .* \(got {role}\)"):
+        parse(document(), role)

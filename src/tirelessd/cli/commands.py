@@ -11,7 +11,7 @@ import yaml
 
 from tirelessd import __version__
 from tirelessd.cli.health import Unwell, check_health
-from tirelessd.settings import SettingsError, load
+from tirelessd.settings import Role, SettingsError, load
 
 # Plain help: a box around it costs a tenth of a second, and is no help in a log.
 app = typer.Typer(
@@ -49,12 +49,19 @@ def program(
 
 
 @app.command()
-def serve(config: Config = DEFAULT_CONFIG) -> int:
+def serve(
+    config: Config = DEFAULT_CONFIG,
+    *,
+    role: Annotated[
+        Role | None,
+        typer.Option(help="What this process does, whatever the settings say of it."),
+    ] = None,
+) -> int:
     """Accept and attempt items.
 
     SIGTERM and SIGINT drain; a second one ends at once. SIGHUP from a terminal drains too.
     """
-    settings = load(config)
+    settings = load(config, role)
     # Only here, for no other command should wait for the import of servers and stores.
     from tirelessd.cli.life import live  # noqa: PLC0415
     from tirelessd.daemon import Daemon  # noqa: PLC0415

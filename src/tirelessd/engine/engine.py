@@ -59,7 +59,8 @@ class Status(msgspec.Struct, frozen=True):
 class Engine:
     """Everything between acceptance and the end of an item.
 
-    `store` is open already and stays its owner's to close. `handlers` has one for each queue.
+    `store` is open already and stays its owner's to close. `handlers` has one for each queue, and
+    those of queues without slots are never opened.
     `source` draws jitter; hand in a seeded one to repeat a run.
     """
 
@@ -214,7 +215,7 @@ class Engine:
 
     async def start(self) -> None:
         """Open the handlers, know what the store holds, start every loop."""
-        for name, handler in self._handlers.items():
+        for name, handler in self._working().items():
             try:
                 await handler.open()
             except StartError as error:
@@ -228,6 +229,10 @@ class Engine:
         if self._canary is not None:
             self._start_canary(self._canary)
         self._become("running")
+
+    def _working(self) -> Mapping[str, Handler]:
+        """The handlers that anything is handed to."""
+        return {queue.name: self._handlers[queue.name] for queue in self._queues if queue.slots}
 
     def _tell_unconfigured(self, left: QueueSnapshot) -> None:
         """Items of queues that are no longer configured are kept and never claimed: say so."""
@@ -253,7 +258,7 @@ class Engine:
         self._become("stopping")
         stubborn = await self._supervisor.stop(STOP_SECONDS)
         # After the loops: a slot that still runs must not find its handler closed under it.
-        for name, handler in self._handlers.items():
+        for name, handler in self._working().items():
             try:
                 await handler.close()
             except Exception as error:  # noqa: BLE001  (the others must be closed too)

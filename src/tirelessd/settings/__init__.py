@@ -11,6 +11,7 @@ from tirelessd.settings.model import (
     LimitsSettings,
     ListenerSettings,
     LogSettings,
+    Role,
     Settings,
     TokenSettings,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Problem",
     "PythonHandlerSettings",
     "QueueSettings",
+    "Role",
     "Settings",
     "SettingsError",
     "TokenSettings",

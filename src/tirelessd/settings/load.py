@@ -12,19 +12,23 @@ from pydantic import ValidationError
 from tirelessd.settings.document import read_document
 from tirelessd.settings.environment import DELIMITER, PREFIX, our_variables, spelled
 from tirelessd.settings.explain import problems_of
-from tirelessd.settings.model import Settings
+from tirelessd.settings.model import Role, Settings
 from tirelessd.settings.problems import Contradictions, Problem, SettingsError
 
 
-def load(path: Path) -> Settings:
-    """The settings of a YAML file with the environment over them; raises `SettingsError`."""
-    return parse(read_document(path))
+def load(path: Path, role: Role | None = None) -> Settings:
+    """The settings of a YAML file with the environment over them; raises `SettingsError`.
+
+    A `role` that the command line gives has the last word.
+    """
+    return parse(read_document(path), role)
 
 
-def parse(document: Mapping[str, Any]) -> Settings:
+def parse(document: Mapping[str, Any], role: Role | None = None) -> Settings:
     """The settings of plain values with the environment over them; raises `SettingsError`."""
     try:
-        return Settings(**document)
+        settings = Settings(**document)
+        return settings if role is None else settings.in_role(role)
     except ValidationError as error:
         raise SettingsError([*map(with_variable, problems_of(Settings, error))]) from None
     except Contradictions as error:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import msgspec
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -219,6 +220,9 @@ def _pre_drain_seconds(data: dict[str, Any]) -> float:
     return 0.0 if data["api"].is_loopback else PRE_DRAIN_SECONDS
 
 
+Role = Literal["all", "intake", "slots"]
+
+
 class CanarySettings(SettingsModel):
     """An item of the daemon's own that goes the whole way, on a queue that nobody else sees."""
 
@@ -239,6 +243,10 @@ class Settings(BaseSettings):
 
     store_postgresql: PostgresSettings = PostgresSettings()
     """The shared store; none of it matters to an embedded one."""
+
+    role: Role = "all"
+    """What this process does: `intake` accepts and answers, and has no slots; `slots` attempts, and
+    opens no API; `all` does both. Anything but `all` needs a shared store."""
 
     api: ApiSettings = ApiSettings()
     """The listener of the intake and the read API."""
@@ -267,7 +275,8 @@ class Settings(BaseSettings):
 
     canary: CanarySettings | None = None
     """Whether an item of the daemon's own is sent through it now and then, so that an alert can
-    tell of a silent stall. None by default: it writes while nobody asks for anything."""
+    tell of a silent stall. None by default: it writes while nobody asks for anything. A process
+    without slots sends none."""
 
     limits: LimitsSettings = LimitsSettings()
     """How much of anything one caller may ask for."""
@@ -296,11 +305,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
-        # All at once, each with the setting's own path, which pydantic gives to single values only.
-        problems = [*self._contradictions()]
-        if problems:
-            raise Contradictions(problems)
+        self.check()
         return self
+
+    def check(self) -> None:
+        """Raise `Contradictions` when settings do not fit each other."""
+        # All at once, each with the setting's own path, which pydantic gives to single values only.
+        if problems := [*self._contradictions()]:
+            raise Contradictions(problems)
 
     @property
     def is_shared(self) -> bool:
@@ -313,9 +325,22 @@ class Settings(BaseSettings):
         return sqlite_path(self.store)
 
     @property
+    def has_intake(self) -> bool:
+        """Whether this process opens the API."""
+        return self.role != "slots"
+
+    @property
+    def has_slots(self) -> bool:
+        """Whether this process makes attempts."""
+        return self.role != "intake"
+
+    @property
     def queue_configs(self) -> tuple[QueueConfig, ...]:
-        """The queues as the layers below know them."""
-        return tuple(queue.config(name) for name, queue in self.queues.items())
+        """The queues as the layers below know them; without slots in a process that has none."""
+        configs = [queue.config(name) for name, queue in self.queues.items()]
+        if self.has_slots:
+            return tuple(configs)
+        return tuple(msgspec.structs.replace(config, slots=0) for config in configs)
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -327,9 +352,19 @@ class Settings(BaseSettings):
         """Twelve digits that tell one configuration from another; secrets have no part in them."""
         return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
+    def in_role(self, role: Role) -> Self:
+        """The same settings in another role; raises `Contradictions`."""
+        # Not made anew: the environment would be laid over what was asked for.
+        changed = self.model_copy(update={"role": role})
+        changed.check()
+        return changed
+
     def _contradictions(self) -> Iterator[Problem]:
         for name, queue in self.queues.items():
             yield from queue.contradictions(f"queues.{name}", self.metrics.buckets)
+        if self.role != "all" and not self.is_shared:
+            message = "must be all with an embedded store, which no other process can open"
+            yield Problem("role", f"{message} (got {self.role})")
         if (self.api.host, self.api.port) == (self.ops.host, self.ops.port) and self.api.port:
             yield Problem("ops.port", f"must differ from api.port (both are {self.ops.port})")
         largest = max(self.limits.body_bytes, self.limits.batch_bytes)
