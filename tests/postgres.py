@@ -41,11 +41,15 @@ class PostgresServer:
         self._options = QUICK | options
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
-        if self._user is not None:
-            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
+        self.give(self.folder)
         self._run(
             "initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"
         )
+
+    def give(self, folder: Path) -> None:
+        """Have the server's user own a folder."""
+        if self._user is not None:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
 
     def start(self, **options: str) -> None:
         """Start it, this time with other options too; returns once it takes connections."""

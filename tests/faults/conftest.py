@@ -18,7 +18,7 @@ from tests.faults import report
 from tests.faults.database import Database, make_database, make_server
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.ledger import Ledger
-from tests.faults.mounts import Mounts
+from tests.faults.mounts import Mounts, leave_the_namespace
 from tests.faults.pods import Pods
 from tests.faults.process import DaemonProcess
 from tests.faults.upstream import Upstream
@@ -152,6 +152,8 @@ def mounts() -> Iterator[Mounts]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL server that experiments may hurt, and leave running."""
+    # So that the server sees the disks that are mounted for it later.
+    leave_the_namespace()
     server = make_server()
     yield server
     server.remove()

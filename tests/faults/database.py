@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 
@@ -38,7 +39,7 @@ def make_server() -> PostgresServer:
 
 @dataclass(frozen=True)
 class Database:
-    """One database, owned by a plain user; `port` is where the daemons reach it."""
+    """One database, owned by a plain user; `port` is the server's."""
 
     server: PostgresServer
     name: str
@@ -47,7 +48,11 @@ class Database:
     @property
     def url(self) -> str:
         """What the daemons are told."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/{self.name}"
+        return self.url_through(self.port)
+
+    def url_through(self, port: int) -> str:
+        """Where it is for those who come through a port of somebody between."""
+        return f"postgresql://{USER}@127.0.0.1:{port}/{self.name}"
 
     async def execute(self, sql: str) -> None:
         """Say something to it as an operator who may do anything, past any proxy."""
@@ -64,6 +69,13 @@ class Database:
     async def end_sessions(self, but: str = "") -> int:
         """Have the server end the sessions of its user but those of that name; how many it were."""
         return len(await self.fetch(_END_SESSIONS, USER, but))
+
+    async def move_to(self, folder: Path) -> None:
+        """Keep what it has to store in another folder from now on; nobody may be using it."""
+        self.server.give(folder)
+        space = f"space_{self.name}"
+        await execute(self.server.url(), f"CREATE TABLESPACE {space} LOCATION '{folder}'")
+        await execute(self.server.url(), f"ALTER DATABASE {self.name} SET TABLESPACE {space}")
 
     async def rows(self) -> dict[str, Row]:
         """The items in it, by id."""
