@@ -69,19 +69,20 @@ async def take_all(others: AsyncExitStack, database: Database) -> None:
 
 @pytest.mark.row("D4")
 @pytest.mark.timeout(120)
+@pytest.mark.long
 async def test_table_that_is_locked_is_waited_for(
-    experiment: Experiment, scale: Scale, database: Database
+    experiment: Experiment, database: Database
 ) -> None:
     """Somebody locks the items: callers hear 503 within a second, and all goes on afterwards."""
     await experiment.start()
 
     async with experiment.load(rate=RATE, word=MIXED):
-        await a_moment(scale.pick(0.3, 5.0))
+        await a_moment(5.0)
         connection = await asyncpg.connect(database.server.url(database.name))
         async with connection.transaction():
             await connection.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
             await wait_unready(experiment, "does not answer in time")
-            await a_moment(scale.pick(0.2, 20.0))
+            await a_moment(20.0)
         await connection.close()
         await experiment.heal(HEALED_SECONDS)
     await wait_idle(experiment)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.conduct import check_refusals_are_quick
 from tests.faults.database import USER, Database
-from tests.faults.experiment import Experiment, Scale
+from tests.faults.experiment import Experiment
 from tests.faults.refusal import refused
 from tests.faults.shared import (
     HEALED_SECONDS,
@@ -57,19 +57,18 @@ async def test_start_on_a_server_that_does_not_flush_is_refused(
 
 
 @pytest.mark.row("D6")
+@pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("setting", "cause"),
     [
         ("default_transaction_read_only = on", "read-only"),
-        pytest.param(
-            "synchronous_commit = off", "synchronous_commit is off", marks=pytest.mark.long
-        ),
+        ("synchronous_commit = off", "synchronous_commit is off"),
     ],
     ids=["read-only", "forgetful"],
 )
 async def test_database_that_becomes_unfit_is_waited_for(
-    experiment: Experiment, scale: Scale, database: Database, setting: str, cause: str
+    experiment: Experiment, database: Database, setting: str, cause: str
 ) -> None:
     """It changes under load: nothing is accepted until it is as it was, and then all goes on."""
     name, _, _ = setting.partition(" ")
@@ -77,11 +76,11 @@ async def test_database_that_becomes_unfit_is_waited_for(
     await experiment.start()
 
     async with experiment.load(rate=RATE, word=MIXED):
-        await a_moment(scale.pick(0.3, 5.0))
+        await a_moment(5.0)
         await database.execute(f"{alter} SET {setting}")
         await database.end_sessions()
         await wait_unready(experiment, cause)
-        await a_moment(scale.pick(0.2, 20.0))
+        await a_moment(20.0)
         await database.execute(f"{alter} RESET {name}")
         await experiment.heal(HEALED_SECONDS)
     await wait_idle(experiment)
