@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncpg
 import pytest
+from asyncpg import Connection, Record
 
+from tests.postgres import make_database
 from tirelessd.core.errors import Misconfigured, StoreUnavailable
 from tirelessd.store.postgres.faults import Fault, fault_of, start_error
 
 ENDED = asyncpg.InternalClientError("cannot switch to state 15; another operation is in progress")
+CLOSED = asyncpg.InterfaceError(
+    "cannot call Transaction.__aexit__(): the underlying connection is closed"
+)
 FAULTS = {
     ENDED: Fault.BROKEN,
     asyncpg.AdminShutdownError("terminating connection"): Fault.BROKEN,
@@ -35,6 +40,8 @@ def test_only_a_value_s_own_error_is_its_fault(error: Exception) -> None:
     ("error", "kind"),
     [
         (ENDED, StoreUnavailable),
+        (CLOSED, StoreUnavailable),
+        (asyncpg.InterfaceError("sslmode is not for sockets"), Misconfigured),
         (ConnectionRefusedError(), StoreUnavailable),
         (asyncpg.CannotConnectNowError("starting up"), StoreUnavailable),
         (asyncpg.InvalidPasswordError("no"), Misconfigured),
@@ -45,3 +52,24 @@ def test_only_a_value_s_own_error_is_its_fault(error: Exception) -> None:
 def test_a_start_waits_for_what_may_pass(error: Exception, kind: type[Exception]) -> None:
     """A session that is ended during the start is no mistake of the operator's."""
     assert type(start_error(error, "there")) is kind
+
+
+async def break_within(connection: Connection[Record]) -> None:
+    """End a session in the middle of a transaction."""
+    async with connection.transaction():
+        try:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        finally:
+            connection.terminate()
+
+
+async def test_what_broke_a_connection_is_told_and_not_what_follows() -> None:
+    """The end of a transaction that has lost its connection says nothing of why."""
+    connection = await asyncpg.connect(await make_database())
+
+    with pytest.raises(asyncpg.InterfaceError) as found:
+        await break_within(connection)
+
+    told = start_error(found.value, "there")
+    assert type(told) is StoreUnavailable
+    assert "terminating connection due to administrator command" in str(told)

@@ -87,6 +87,7 @@ def start_error(error: Exception, place: str) -> TirelessdError:
 
     `Misconfigured` when only an operator can mend it, `StoreUnavailable` when it may pass.
     """
+    error = _first_of(error)
     text = f"PostgreSQL at {place}: {words_of(error)}"
     if isinstance(error, Misconfigured):
         return Misconfigured(text)
@@ -95,13 +96,25 @@ def start_error(error: Exception, place: str) -> TirelessdError:
     return StoreUnavailable(text, "connection") if is_passing(error) else Misconfigured(text)
 
 
+def _first_of(error: Exception) -> Exception:
+    """What went wrong first: a connection that broke cannot end its transaction either."""
+    while _is_of_closed(error) and isinstance(error.__context__, Exception):
+        error = error.__context__
+    return error
+
+
+def _is_of_closed(error: Exception) -> bool:
+    # The driver has one kind of error for whatever it does not do, a wrong option included.
+    return type(error) is asyncpg.InterfaceError and "connection is closed" in str(error)
+
+
 def is_passing(error: Exception) -> bool:
     """Whether the same may go well later, with nothing changed here."""
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         is_moment = fault_of(error) in {Fault.BUSY, Fault.SLOW}
         return is_moment or state[:2] in _PASSING_CLASSES or state in _PASSING_STATES
-    if isinstance(error, asyncpg.InternalClientError):
+    if isinstance(error, asyncpg.InternalClientError) or _is_of_closed(error):
         return True
     # A certificate that does not fit is an error of the system, too, and will fit no better later.
     return isinstance(error, OSError | TimeoutError) and not isinstance(error, ssl.SSLError)
