@@ -12,7 +12,7 @@ from tirelessd.core.item import Claim, IdempotencyKey, Item, Lease, NewItem, Sta
 from tirelessd.store.base import Accepted, Enqueued
 from tirelessd.store.operations import Enqueue, KnownKey, KnownKeys
 from tirelessd.store.postgres.claim import IS_READY
-from tirelessd.store.postgres.transaction import Transaction
+from tirelessd.store.postgres.transaction import Transaction, columns
 
 # The first who comes with a key has it, also among processes: a second one waits here until the
 # first has committed. An expired key is anybody's.
@@ -171,8 +171,7 @@ class _Acceptance:
 
     def values(self) -> Sequence[Any]:
         """What the statement is given."""
-        columns = zip(*self._rows, strict=True)
-        return *columns, list(self._asked), self._tx.owner
+        return *columns(self._rows), list(self._asked), self._tx.owner
 
     def answer(
         self,

@@ -15,7 +15,7 @@ from tirelessd.core.item import Lease
 from tirelessd.core.outcome import Reason
 from tirelessd.store.base import Settled
 from tirelessd.store.operations import Fenced, Release, Renew, Settle
-from tirelessd.store.postgres.transaction import Transaction
+from tirelessd.store.postgres.transaction import Transaction, columns
 
 # The ids twice: to join by, and so that the rows are looked up by them in any case. A planner that
 # believes the table to be empty would rather walk it.
@@ -175,7 +175,7 @@ async def _write_failures(tx: Transaction, settlements: _Settlements) -> set[_Fe
 
 def _columns(rows: Collection[tuple[Any, ...]]) -> Sequence[Sequence[Any]]:
     """Rows as the columns that `unnest` takes; sorted, so that locks are taken in one order."""
-    return list(zip(*sorted(rows, key=_first_two), strict=True))
+    return columns(sorted(rows, key=_first_two))
 
 
 def _first_two(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -59,6 +59,17 @@ def discard(connection: Connection[Record]) -> None:
     # One that has broken by itself the pool has let go of already, and it answers to nothing.
     with suppress(InterfaceError):
         connection.terminate()
+
+
+def columns(rows: Iterable[tuple[Any, ...]]) -> list[Sequence[Any]]:
+    """Rows as the arrays that `unnest` takes.
+
+    One that holds nothing but NULL becomes an empty one, which `unnest` fills up: an element costs
+    the driver as much as a value does.
+    """
+    return [
+        () if column.count(None) == len(column) else column for column in zip(*rows, strict=True)
+    ]
 
 
 class Transaction:

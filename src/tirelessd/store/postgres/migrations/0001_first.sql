@@ -9,7 +9,8 @@
 -- The store's time. Of the statement and not of the transaction, which may have waited for a lock
 -- since it began; and stable within the statement, as an index search needs it.
 CREATE FUNCTION tirelessd_now() RETURNS double precision LANGUAGE sql STABLE PARALLEL SAFE
-RETURN extract(epoch FROM statement_timestamp())::double precision;
+-- Not extract(), which makes a decimal number of it, and that a text, for every row.
+RETURN date_part('epoch', statement_timestamp());
 
 CREATE TABLE items (
     id uuid PRIMARY KEY,
