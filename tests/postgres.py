@@ -51,8 +51,12 @@ class PostgresServer:
         if self._user is not None:
             os.chown(folder, self._user.pw_uid, self._user.pw_gid)
 
-    def start(self, **options: str) -> None:
-        """Start it, this time with other options too; returns once it takes connections."""
+    def stand_by(self) -> None:
+        """Have the next start be that of a standby, which only reads."""
+        (self._data / "standby.signal").touch()
+
+    def start(self, *, is_awaited: bool = True, **options: str) -> None:
+        """Start it, this time with other options too; if awaited, until it takes connections."""
         hosts = "127.0.0.1" if self.port else ""
         places = {"listen_addresses": hosts, "unix_socket_directories": str(self.folder)}
         if self.port:
@@ -61,7 +65,8 @@ class PostgresServer:
             f"-c {name}={value!r}" for name, value in (places | self._options | options).items()
         )
         log = str(self.folder / "log")
-        self._run("pg_ctl", "-w", "-t", str(START_SECONDS), "-l", log, "-o", settings, "start")
+        waiting = ("-w", "-t", str(START_SECONDS)) if is_awaited else ("-W",)
+        self._run("pg_ctl", *waiting, "-l", log, "-o", settings, "start")
 
     def stop(self, mode: str = "fast") -> None:
         """Stop it: "smart" waits for everybody, "fast" ends sessions, "immediate" is a crash."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from tirelessd.api.limits import Limits
@@ -10,6 +13,28 @@ from tirelessd.parts import http_config, make_limits
 from tirelessd.settings import HttpHandlerSettings, LimitsSettings, parse
 
 SMALL: dict[str, Any] = {"store": "sqlite:./t.db", "queues": {"q": {"handler": {"type": "echo"}}}}
+
+
+MODULES = """
+import asyncio, sys
+from tirelessd.daemon import Daemon
+from tirelessd.settings import parse
+
+async def build():
+    Daemon(parse({"store": "sqlite:./t.db", "queues": {"q": {"handler": {"type": "echo"}}}}))
+
+asyncio.run(build())
+print(sorted(name for name in sys.modules if name.startswith("asyncpg")))
+"""
+
+
+def test_an_embedded_store_imports_no_database_driver(tmp_path: Path) -> None:
+    """Not a module of it: a laptop neither waits for it nor gives memory to it."""
+    ended = subprocess.run(
+        [sys.executable, "-c", MODULES], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+
+    assert ended.stdout == "[]\n"
 
 
 def test_every_http_knob_reaches_the_handler() -> None:

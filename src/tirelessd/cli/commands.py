@@ -144,6 +144,27 @@ def healthcheck(
     return 0
 
 
+@app.command()
+def migrate(
+    config: Config = DEFAULT_CONFIG,
+    *,
+    is_check: Annotated[
+        bool, typer.Option("--check", help="Tell what is missing; change nothing.")
+    ] = False,
+) -> int:
+    """Bring the store's schema up.
+
+    A start does it, too, unless store_postgresql.migrate_at_start is false. Exit code 0: it fits.
+    1: it does not, or the store is out of reach, and the same may go well later. 2: it will not
+    before somebody changes something. Daemons may go on meanwhile, except on an embedded store,
+    which one process has to itself.
+    """
+    # Only here, for the same reason as above.
+    from tirelessd.cli.migrate import carry_out  # noqa: PLC0415
+
+    return carry_out(load(config), is_check=is_check)
+
+
 @app.command(name="migrate-store")
 def migrate_store(
     *,

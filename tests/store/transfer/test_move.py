@@ -416,7 +416,7 @@ async def test_an_old_schema_is_refused(ends: Ends, tmp_path: Path) -> None:
     migrate(db, MIGRATIONS[:-1])
     db.close()
 
-    with pytest.raises(Misconfigured, match="start this version's daemon on it once"):
+    with pytest.raises(Misconfigured, match="run tirelessd migrate with this store"):
         await ends.move()
 
 

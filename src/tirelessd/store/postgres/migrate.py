@@ -15,7 +15,7 @@ from importlib import resources
 from typing import Final
 
 import msgspec
-from asyncpg import Connection, Record
+from asyncpg import Connection, LockNotAvailableError, Record
 
 from tirelessd.core.errors import Misconfigured, StoreUnavailable
 from tirelessd.store.postgres.checks import check_privileges
@@ -29,11 +29,15 @@ CHECK_SECONDS: Final = 5.0
 PATH: Final = re.compile(r"(\d{4})_(\w+)\.sql")
 COMPATIBLE: Final = re.compile(r"^-- compatible_from: (\d+)$", re.MULTILINE)
 
+# The server stops within a second what a killed process has left behind, where it can notice that.
 _PREPARE: Final = f"""
-SET LOCAL lock_timeout = '{LOCK_SECONDS}s';
 SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s';
 SET LOCAL idle_in_transaction_session_timeout = '60s';
-SELECT pg_advisory_xact_lock({LOCK});
+SELECT set_config('client_connection_check_interval', '1s', true)
+WHERE version() !~* 'visual c|msvc|mingw';
+"""
+_LOCK: Final = f"SELECT pg_advisory_xact_lock({LOCK})"
+_HISTORY: Final = """
 CREATE TABLE IF NOT EXISTS schema_versions (
     version integer PRIMARY KEY,
     name text NOT NULL,
@@ -110,10 +114,12 @@ async def bring_up(
     *,
     is_migrating: bool,
     steps: Sequence[Migration] | None = None,
+    lock_seconds: float = LOCK_SECONDS,
 ) -> Sequence[Migration]:
     """Have the schema fit, migrating it if that is wanted; what was applied.
 
-    Raises `Misconfigured`, or `StoreUnavailable` for a schema that somebody else must migrate.
+    Another process that migrates is waited for, `lock_seconds` at most for each step. Raises
+    `Misconfigured`, or `StoreUnavailable` for a schema that somebody else must migrate, or does.
     """
     steps = migrations() if steps is None else steps
     version = steps[-1].version
@@ -128,23 +134,47 @@ async def bring_up(
                 f"its schema has version {schema.version}, and {version} is needed: run "
                 "tirelessd migrate"
             )
-        applied = [step for step in steps if await apply(connection, step)]
+        applied = [step for step in steps if await apply(connection, step, lock_seconds)]
     async with connection.transaction(readonly=True):
         await check_privileges(connection, timeout_seconds=CHECK_SECONDS)
     return applied
 
 
-async def apply(connection: Connection[Record], step: Migration) -> bool:
+async def apply(
+    connection: Connection[Record], step: Migration, lock_seconds: float = LOCK_SECONDS
+) -> bool:
     """One migration in one transaction; False when the schema had it already.
 
-    Whoever else migrates is waited for.
+    Raises `StoreUnavailable` when another process migrates, or uses a table, for too long.
     """
     async with connection.transaction():
-        await connection.execute(_PREPARE)
+        await connection.execute(
+            f"{_PREPARE} SET LOCAL lock_timeout = {max(1, round(lock_seconds * 1000))}"
+        )
+        await _take_lock(connection, lock_seconds)
+        await connection.execute(_HISTORY)
         # Looked at behind the lock: another process may have been here meanwhile.
         schema = await schema_of(connection)
         if schema.version >= step.version:
             return False
-        await connection.execute(step.sql)
+        try:
+            await connection.execute(step.sql)
+        except LockNotAvailableError as error:
+            raise StoreUnavailable(
+                f"version {step.version} of its schema waits for a table that a long transaction "
+                f"has used for {lock_seconds:g} s; nothing was changed",
+                "busy",
+            ) from error
         await connection.execute(_RECORD, step.version, step.name, step.compatible_from)
     return True
+
+
+async def _take_lock(connection: Connection[Record], seconds: float) -> None:
+    try:
+        await connection.execute(_LOCK)
+    except LockNotAvailableError as error:
+        raise StoreUnavailable(
+            f"another process has been migrating its schema for {seconds:g} s; wait for its end, "
+            "or find its session in pg_stat_activity",
+            "busy",
+        ) from error

@@ -14,14 +14,11 @@ import msgspec
 from tirelessd.core.errors import Misconfigured, StartError, StoreUnavailable
 from tirelessd.store.sqlite.connection import (
     check_tables,
-    examine,
-    in_words,
     is_there,
-    open_reader,
     pragma,
     rows,
 )
-from tirelessd.store.sqlite.lock import LockFile
+from tirelessd.store.sqlite.held import held
 from tirelessd.store.sqlite.schema import MIGRATIONS
 from tirelessd.store.transfer.rows import (
     FAILURES,
@@ -199,37 +196,17 @@ def open_source(
     path = Path(os.path.realpath(given))
     if not is_there(path):
         raise Misconfigured(f"{path} is not there")
-    lock = LockFile(path)
-    lock.acquire(is_reader=True)
-    try:
-        db = _open(path, lock, monotonic)
-        try:
-            _check_schema(db, path)
-            yield Source(db, path, batch_rows)
-        finally:
-            # Before the lock's own handle, for to close that one drops SQLite's locks.
-            db.close(force=True)
-    except apsw.Error as error:
-        raise StartError(f"{path}: {in_words(error)}") from error
-    finally:
-        lock.release()
-
-
-def _open(path: Path, lock: LockFile, monotonic: Callable[[], float]) -> apsw.Connection:
-    try:
-        lock.hold()
-        examine(path, BUSY_SECONDS, monotonic, is_same_boot=lock.is_same_boot)
-        return open_reader(path, BUSY_SECONDS)
-    except OSError as error:
-        raise StartError(f"{path}: {error.strerror}") from error
+    with held(path, monotonic) as db:
+        _check_schema(db, path)
+        yield Source(db, path, batch_rows)
 
 
 def _check_schema(db: apsw.Connection, path: Path) -> None:
     version = pragma(db, "user_version")
     if version < len(MIGRATIONS):
         raise Misconfigured(
-            f"{path} has a schema of version {version}, and {len(MIGRATIONS)} is needed: start "
-            "this version's daemon on it once, and stop it"
+            f"{path} has a schema of version {version}, and {len(MIGRATIONS)} is needed: "
+            "run tirelessd migrate with this store first"
         )
     try:
         check_tables(db)
