@@ -28,7 +28,6 @@ END_SECONDS = 20.0
 HEAL_SECONDS = 5.0
 ROLES = """
 CREATE ROLE reader LOGIN IN ROLE pg_read_all_data;
-CREATE ROLE lazy LOGIN SUPERUSER; ALTER ROLE lazy SET synchronous_commit = off;
 """
 
 
@@ -99,7 +98,6 @@ async def test_what_only_people_can_mend_is_one_line(
         login("postgres", "none"): 'database "none" does not exist',
         login("reader"): "must not read or change the table commits; "
         "GRANT SELECT, INSERT, UPDATE, DELETE",
-        login("lazy"): "synchronous_commit is off on the server",
         server.url("newer"): "its schema has version 99, which needs a tirelessd of schema 98",
     }
     daemons = [shared(tmp_path / str(number), url) for number, url in enumerate(mistakes)]
