@@ -24,7 +24,7 @@ BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 UNFIRED: Final[Mapping[str, str]] = {
     "ClockSkew": "an embedded store goes by the clock of its process",
     "StoreDiskFilling": "takes a disk that fills for hours, also sixty times faster",
-    "StorePoolExhausted": "an embedded store has no pool of connections",
+    "StorePoolExhausted": "takes a server so slow that every connection is in use for minutes",
     "VersionSkew": "takes two versions of the program",
 }
 

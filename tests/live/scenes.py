@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
+from tests.live.panels import Query, all_queries
 from tests.live.server import Series
 from tests.live.site import Site
 from tests.live.stage import LONELY, SCALE, Scene
+from tests.postgres import make_database
 from tests.waiting import a_moment, wait_until
 from tirelessd.observe.labels import QUEUE_STATES
 
@@ -17,6 +19,15 @@ from tirelessd.observe.labels import QUEUE_STATES
 CALM_SECONDS: Final = 20.0
 COUNT_SECONDS: Final = 20.0
 HANDLERS: Final = "tests.live.handlers"
+
+# What only the host of a shared store knows.
+UNKNOWN: Final = ("tirelessd_store_wal_bytes", "tirelessd_store_free_bytes")
+# The panels that an embedded store leaves empty, and others about stores.
+STORE_QUERIES: Final = [
+    query
+    for query in all_queries()
+    if "tirelessd_store_" in query.expression and not any(n in query.expression for n in UNKNOWN)
+]
 
 
 def python_queue(function: str, **more: object) -> dict[str, object]:
@@ -135,6 +146,49 @@ async def two_stores(site: Site) -> None:
     site.notes["stores"] = len({series.labels["store"] for series in each})
 
 
+async def shared_store(site: Site) -> None:
+    """Two daemons on one database; either does what either has accepted."""
+    url = await make_database()
+    # As all servers of the tests it does not wait for its disk.
+    unsafe = {"allow_unsafe_durability": True}
+    for pod in ("pod-a", "pod-b"):
+        await site.start(pod, store=url, store_postgresql=unsafe)
+        await site.submit_many(4, pod=pod)
+        await site.submit_many(2, "bad", pod=pod)
+        await site.submit_many(5, pod=pod, **{"Tirelessd-Delay": "3600"})
+    await site.settled()
+    await site.call("POST", "/v1/queues/work/pause")
+    await site.is_paused("pod-b")
+    await site.submit_many(3, pod="pod-b")
+
+    async def is_counted() -> bool:
+        counts = await site.counts()
+        site.notes["totals"] = {state: counts[state] for state in QUEUE_STATES}
+        site.notes["recorded"] = await recorded(site)
+        site.notes["silent"] = [
+            query.place for query in STORE_QUERIES if not await is_number(site, query)
+        ]
+        site.notes["accepted"] = await site.total("tirelessd_items_accepted_total")
+        return bool(
+            site.notes["recorded"] == site.notes["totals"]
+            and site.notes["totals"]["ready"] == 3
+            and site.notes["accepted"] == site.sent
+            and not site.notes["silent"]
+        )
+
+    with suppress(TimeoutError):
+        await wait_until(is_counted, COUNT_SECONDS)
+    site.notes["sent"] = site.sent
+    site.notes["slots"] = await site.total("tirelessd_slots")
+    site.notes["stores"] = len({series.labels["store"] for series in await stores(site)})
+
+
+async def is_number(site: Site, query: Query) -> bool:
+    """Whether what a panel asks for is there right now."""
+    found = await site.prometheus.query(query.expression)
+    return any(series.is_any_number for series in found)
+
+
 async def stores(site: Site) -> list[Series]:
     """Which daemon works on which store, as Prometheus has it."""
     return await site.prometheus.query(f"tirelessd_store_up{{{site.mine}}}")
@@ -149,6 +203,7 @@ async def recorded(site: Site) -> dict[str, float]:
 
 
 TOTALS: Final = Scene("two-stores", "none: two daemons on two files", two_stores)
+SHARED: Final = Scene("shared-store", "none: two daemons on one database", shared_store)
 SHORT: Final[Sequence[Scene]] = (
     Scene("moved-file", "the database is moved away", moved_file, {"StoreDown"}),
     Scene(

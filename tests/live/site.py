@@ -62,7 +62,7 @@ class Site:
         self.seen: list[Seen] = []
         self._instances: dict[str, str] = {}
         self._fired: dict[str, float] = {}
-        self._sent = 0
+        self.sent = 0
         self.notes: dict[str, Any] = {}
         self.headers: dict[str, str] = {}
 
@@ -174,8 +174,8 @@ class Site:
         self, word: str = "ok", *, queue: str = "work", pod: str = "pod-a", **headers: str
     ) -> tuple[int, Any]:
         """Submit an item whose payload tells the upstream what to do."""
-        self._sent += 1
-        body = f"{word}:{self.namespace}-{self._sent}:".encode()
+        self.sent += 1
+        body = f"{word}:{self.namespace}-{self.sent}:".encode()
         return await self.call(
             "POST", f"/v1/queues/{queue}/items", pod=pod, data=body, headers=headers
         )
@@ -214,6 +214,19 @@ class Site:
             return not any(counts[state] for state in ("ready", "running", "retrying"))
 
         await wait_until(is_settled, SETTLE_SECONDS)
+
+    async def is_paused(self, pod: str, queue: str = "work") -> None:
+        """Return once a daemon obeys a pause, which another one may have been told of."""
+
+        async def has_heard() -> bool:
+            async with self.session.get(self.daemons[pod].urls["ops"] + "/statusz") as response:
+                return bool((await response.json())["queues"][queue]["is_paused"])
+
+        await wait_until(has_heard, SETTLE_SECONDS)
+
+    async def total(self, name: str) -> float:
+        """The sum of a series over all daemons of this installation."""
+        return sum(each.last for each in await self.prometheus.query(f"{name}{{{self.mine}}}"))
 
     async def firing(self, expression: str = "") -> list[Series]:
         """The alerts of this installation that fire right now."""

@@ -11,7 +11,7 @@ import yaml
 from tests.grafana.queries import Selector, selectors
 from tests.live import workload
 from tests.live.panels import all_queries
-from tests.live.scenes import SHORT, TOTALS
+from tests.live.scenes import SHARED, SHORT, TOTALS
 from tests.live.server import Prometheus
 from tests.live.stage import IS_LONG, Outcome, Scene, Stage, scaled_rules
 
@@ -31,6 +31,8 @@ CALM: Final = [scene for scene in SHORT if scene.is_silent]
 # What has no series here, by the start of its name, and why.
 ABSENT: Final[Mapping[str, str]] = {
     "tirelessd_store_pool_wait_seconds": "nobody waits for a connection to an embedded store",
+    "tirelessd_store_dead_rows": "an embedded store has none",
+    "tirelessd_store_oldest_transaction_seconds": "an embedded store has none",
     "tirelessd_metric_label_overflow_total": "no label overflows",
 }
 
@@ -65,6 +67,26 @@ async def test_recorded_totals_are_true(stage: Stage, scene: Scene) -> None:
     assert outcome.notes["recorded"] == outcome.notes["totals"]
     assert outcome.notes["totals"]["ready"] == 5
     assert outcome.notes["stores"] == 2
+
+
+@on_stage(SHARED)
+async def test_shared_store_counts_once(stage: Stage, scene: Scene) -> None:
+    """Of two daemons on one database each tells of everything, and the totals are as it is."""
+    outcome = await stage.outcome(scene)
+
+    assert outcome.notes["recorded"] == outcome.notes["totals"]
+    assert outcome.notes["totals"]["ready"] == 3
+    assert outcome.notes["accepted"] == outcome.notes["sent"]
+    assert outcome.notes["stores"] == 1
+    assert outcome.notes["slots"] == 64
+
+
+@on_stage(SHARED)
+async def test_panels_of_a_shared_store_show_something(stage: Stage, scene: Scene) -> None:
+    """What an embedded store has no numbers for is there, and is a number."""
+    outcome = await stage.outcome(scene)
+
+    assert outcome.notes["silent"] == []
 
 
 @on_stage(WORKLOAD)

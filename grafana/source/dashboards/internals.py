@@ -45,6 +45,8 @@ def page() -> Model:
             snapshot(),
             connections(),
             connection_wait(),
+            dead_rows(),
+            oldest_transaction(),
         ),
         row("Runtime", loop_lag(), processor(), memory(), files(), garbage(), tasks()),
         row("Background tasks", success_age(), task_failures(), leases(), clock()),
@@ -127,6 +129,30 @@ def connection_wait() -> Model:
             quantile(0.99, daemon("tirelessd_store_pool_wait_seconds_count"), "instance"),
             "{{instance}}",
         ),
+    )
+
+
+def dead_rows() -> Model:
+    """How much of a shared store is dead weight."""
+    return timeseries(
+        "Dead rows",
+        "short",
+        "Rows of items in a shared store that are gone and still in the way of every search; none "
+        "where the store is embedded. Healthy: falls again and again. Only rising: a long "
+        "transaction keeps them, see beside, or the vacuum cannot keep up.",
+        query(highest(daemon("tirelessd_store_dead_rows"), "store"), "{{store}}"),
+    )
+
+
+def oldest_transaction() -> Model:
+    """Who may keep the dead rows."""
+    return timeseries(
+        "Oldest transaction",
+        "s",
+        "How long the oldest transaction in a shared store has been open. Healthy: below "
+        "a minute. Older: a forgotten session or a backup keeps dead rows in the way; "
+        "`pg_stat_activity` names it.",
+        query(highest(daemon("tirelessd_store_oldest_transaction_seconds"), "store"), "{{store}}"),
     )
 
 

@@ -55,6 +55,8 @@ class StoreGauges:
         self._size = families.store.size.labels(store)
         self._free = families.store.free.labels(store)
         self._log = families.store.log.labels(store)
+        self._dead_rows = families.store.dead_rows.labels(store)
+        self._oldest_transaction = families.store.oldest_transaction.labels(store)
         self._skew = families.store.skew
 
     def foresee_unconfigured(self) -> None:
@@ -69,12 +71,18 @@ class StoreGauges:
             if queue in self._queues:
                 self._queues[queue].see(counts)
         self._size.set(reading.size_bytes)
-        # What is not known here is no number: a zero would say that the disk is full.
-        self._free.set(math.nan if reading.free_bytes is None else reading.free_bytes)
-        self._log.set(math.nan if reading.log_bytes is None else reading.log_bytes)
+        self._free.set(number(reading.free_bytes))
+        self._log.set(number(reading.log_bytes))
+        self._dead_rows.set(number(reading.dead_rows))
+        self._oldest_transaction.set(number(reading.oldest_transaction_seconds))
         self._skew.set(-reading.ahead_seconds)
         self._at.set(taken_at)
         self._duration.set(duration_seconds)
+
+
+def number(read: float | None) -> float:
+    """What is not known is no number: a zero would say that the disk is full."""
+    return math.nan if read is None else read
 
 
 class StateGauges:

@@ -239,6 +239,18 @@ class StoreFamilies:
         self.log = make.gauge(
             "tirelessd_store_wal_bytes", "Size of the store's write-ahead log.", "store"
         )
+        self.dead_rows = make.gauge(
+            "tirelessd_store_dead_rows",
+            "Rows of items that are gone and still in the way of searches; an embedded store has "
+            "none.",
+            "store",
+        )
+        self.oldest_transaction = make.gauge(
+            "tirelessd_store_oldest_transaction_seconds",
+            "Age of the oldest transaction in the store's database, which keeps dead rows from "
+            "being cleared away; an embedded store has none.",
+            "store",
+        )
         self.skew = make.gauge(
             "tirelessd_clock_skew_seconds",
             "How far this host's clock is ahead of the store's time; after a clock was set, the "

@@ -100,6 +100,16 @@ class StoreReading(Protocol):
         ...
 
     @property
+    def dead_rows(self) -> int | None:
+        """Rows that are gone and still in the way of searches; None in an embedded store."""
+        ...
+
+    @property
+    def oldest_transaction_seconds(self) -> float | None:
+        """How long the oldest transaction there has been open; None as before."""
+        ...
+
+    @property
     def ahead_seconds(self) -> float:
         """How far the store's time is ahead of this host's clock."""
         ...
