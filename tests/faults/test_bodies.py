@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.faults.database import make_database
 from tests.faults.experiment import Experiment
 from tests.faults.odd_bodies import BODIES, CONTENT_TYPES, LARGEST_BYTES
 from tests.waiting import a_moment, wait_until
@@ -33,6 +34,13 @@ OPTION_LINES = (
     b'{"payload":1,"' + b"k" * 1_000_000 + b'":1}',
     b"[" * 100_000,
 )
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], autouse=True)
+async def store(request: pytest.FixtureRequest, experiment: Experiment) -> None:
+    """Either store: the verdicts are the same."""
+    if request.param == "postgresql":
+        experiment.database = await make_database(request.getfixturevalue("server"))
 
 
 @dataclass
