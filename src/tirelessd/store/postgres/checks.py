@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+import asyncpg
 from asyncpg import Connection, Record
 
 from tirelessd.core.errors import Misconfigured, StoreUnavailable
@@ -32,6 +33,16 @@ TABLES: Final = (
     "identity",
     "snapshots",
     "transfers",
+)
+_SESSION: Final = "SELECT pg_backend_pid()"
+# A statement that was prepared is not there, or one that was not is.
+FORGOTTEN: Final = (
+    asyncpg.InvalidSQLStatementNameError,
+    asyncpg.DuplicatePreparedStatementError,
+)
+POOLER: Final = (
+    "behind a transaction pooler that does not know of prepared statements say "
+    "store_postgresql.statement_cache: 0"
 )
 _UNFINISHED: Final = "SELECT source FROM transfers WHERE finished_at IS NULL"
 _FORBIDDEN: Final = """
@@ -80,6 +91,29 @@ def _check_durability(facts: Record) -> None:
             f"{refused} on the server, so that what was accepted could be lost; switch it on, or "
             "say store_postgresql.allow_unsafe_durability: true"
         )
+
+
+async def check_statements(
+    one: Connection[Record], other: Connection[Record], *, timeout_seconds: float
+) -> None:
+    """Raises `Misconfigured` if a pooler gives a session to each in turn, and forgets statements.
+
+    Finds out nothing where other processes are so busy that the two never meet the same session;
+    then the first statement that is missed says the same.
+    """
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            statement = await one.prepare(_SESSION)
+            session = await statement.fetchval()
+            async with other.transaction():
+                if await other.fetchval(_SESSION) == session:
+                    # The session that knows the statement is in use: this meets another one.
+                    await statement.fetchval()
+    except FORGOTTEN as error:
+        raise Misconfigured(f"{error}; {POOLER}") from error
+    except TimeoutError:
+        # A pooler with a single session makes the one wait for the other, and forgets nothing.
+        return
 
 
 async def check_privileges(connection: Connection[Record], *, timeout_seconds: float) -> None:

@@ -16,6 +16,7 @@ from tirelessd.core.errors import (
     TirelessdError,
     UnstorableValue,
 )
+from tirelessd.store.postgres.checks import FORGOTTEN, POOLER
 
 # SQLSTATE values and classes (PostgreSQL's documentation, appendix A).
 _VALUE_CLASSES: Final = ("21", "22", "23")
@@ -125,6 +126,8 @@ def words_of(error: Exception) -> str:
     if isinstance(error, asyncpg.PostgresError):
         # Its own text goes on with detail and hint.
         text = str(error.args[0]) if error.args else ""
+        if isinstance(error, FORGOTTEN):
+            text = f"{text}; {POOLER}"
     elif isinstance(error, TimeoutError) and not str(error):
         text = "no answer in time"
     else:

@@ -16,7 +16,7 @@ from tirelessd.core.clock import Clock
 from tirelessd.core.errors import StoreUnavailable, TirelessdError
 from tirelessd.core.events import Emit, StoreConnectionTaken
 from tirelessd.store.base import Connections
-from tirelessd.store.postgres.checks import check_whole
+from tirelessd.store.postgres.checks import check_statements, check_whole
 from tirelessd.store.postgres.config import PostgresConfig
 from tirelessd.store.postgres.connect import CHECK_SECONDS, arguments, connect, prepare
 from tirelessd.store.postgres.faults import is_passing, start_error
@@ -53,12 +53,12 @@ class PostgresPools:
         """
         config = self._config
         try:
-            connection = await connect(config, config.direct_url or config.url)
-            try:
+            async with passing(config, config.direct_url or config.url) as connection:
                 await bring_up(connection, is_migrating=config.is_migrating)
                 await check_whole(connection, timeout_seconds=CHECK_SECONDS)
-            finally:
-                await leave(connection)
+            if config.statement_cache:
+                async with passing(config, config.url) as one, passing(config, config.url) as other:
+                    await check_statements(one, other, timeout_seconds=CHECK_SECONDS)
             self._pools = {
                 "intake": await self._make(config.intake_connections),
                 "slots": await self._make(config.slots_connections),
@@ -181,6 +181,16 @@ def is_refusal(error: BaseException) -> bool:
     if not isinstance(error, asyncpg.PostgresError | OSError) or isinstance(error, TimeoutError):
         return False
     return is_passing(error)
+
+
+@asynccontextmanager
+async def passing(config: PostgresConfig, url: str) -> AsyncIterator[Connection[Record]]:
+    """A connection of no pool, for once."""
+    connection = await connect(config, url)
+    try:
+        yield connection
+    finally:
+        await leave(connection)
 
 
 async def leave(connection: Connection[Record]) -> None:
