@@ -116,7 +116,7 @@ bench: test-setup ## measure beside the bare handler; ONLY=single,batch picks sc
 	@$(BIN)/python -m bench run $(BENCH)
 
 .PHONY: bench-docs
-bench-docs: test-setup ## write what make bench measured into docs/performance.md
+bench-docs: test-setup ## write what make bench measured into docs/performance.md and docs/scaling.md
 	@$(BIN)/python -m bench render
 
 .PHONY: lock

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.figures import Found, Report
 from bench.machine import commit, this_machine
-from bench.page import renewed
+from bench.page import renewed, renewed_scaling
 from bench.plot import draw
 from bench.processes import ROOT, BenchFailed
 from bench.run import Run
@@ -25,6 +25,7 @@ from tirelessd.core.clock import SystemClock, instant
 FOLDER: Final = ROOT / ".bench"
 RESULTS: Final = "results.json"
 PAGE: Final = ROOT / "docs/performance.md"
+SCALING: Final = "scaling.md"
 WIDTH: Final = 160
 # Above it somebody else had more than half a processor.
 CALM_LOAD: Final = 0.5
@@ -86,11 +87,13 @@ def render(
     results: Annotated[Path, typer.Option(help="What a run kept.")] = FOLDER / RESULTS,
     page: Annotated[Path, typer.Option(help="The page to renew.")] = PAGE,
 ) -> None:
-    """Write a run's table and plot into the page, between its marks."""
+    """Write a run's table and plot into the page, and the shared store's into the one beside it."""
     report = msgspec.json.decode(results.read_bytes(), type=Report)
     text = renewed(page.read_text(encoding="utf-8"), report)
     page.with_suffix(".svg").write_text(draw(report), encoding="utf-8")
     page.write_text(text, encoding="utf-8")
+    scaling = page.with_name(SCALING)
+    scaling.write_text(renewed_scaling(scaling.read_text(encoding="utf-8"), report), "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The part of docs/performance.md that a run writes; the rest of the page is people's."""
+"""The parts of docs/performance.md and docs/scaling.md that a run writes; the rest is people's."""
 
 from __future__ import annotations
 
@@ -9,16 +9,29 @@ from bench.table import for_page
 
 BEGIN: Final = "<!-- bench:begin: written by make bench-docs -->"
 END: Final = "<!-- bench:end -->"
+SHARED: Final = "shared"
 GIBIBYTE: Final = 2**30
 
 
 def renewed(page: str, report: Report) -> str:
     """The page with this run between its marks; raises `ValueError` when it has not both."""
+    return _between_marks(page, written(report))
+
+
+def renewed_scaling(page: str, report: Report) -> str:
+    """The same with what was measured on a shared store alone; as it was if nothing was."""
+    rows = [row for row in report.rows if row.scenario.startswith(SHARED)]
+    if not rows:
+        return page
+    return _between_marks(page, f"{_origin(report)}\n\n{for_page(rows)}")
+
+
+def _between_marks(page: str, text: str) -> str:
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page has no {BEGIN} … {END}")
-    return f"{before}{BEGIN}\n\n{written(report)}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
 def written(report: Report) -> str:

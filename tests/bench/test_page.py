@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bench.figures import Curve, Machine, Report, Row, Target
-from bench.page import BEGIN, END, renewed
+from bench.page import BEGIN, END, renewed, renewed_scaling
 from bench.plot import draw
 
 PAGE = Path(__file__).parents[2] / "docs/performance.md"
@@ -57,6 +57,18 @@ def test_run_is_written_between_the_marks() -> None:
     assert "| backlog | start until ready | 2.5 s |  |  | ≤ 2 s | **no** |" in page
     for origin in ("0123456789ab", "A Processor", "2 cores", "ext4", "python 3.11"):
         assert origin in page
+
+
+def test_shared_store_has_a_page_of_its_own() -> None:
+    """What was measured on a shared store, and nothing else, is written there, if there is any."""
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    shared = Row(scenario="shared-backlog", what="claims on PostgreSQL", unit="µs", rounds=(40.0,))
+
+    written = renewed_scaling(page, msgspec.structs.replace(REPORT, rows=(*ROWS, shared)))
+
+    assert "| shared-backlog | claims on PostgreSQL | 40 µs |" in written
+    assert "start until ready" not in written
+    assert renewed_scaling(page, REPORT) == page
 
 
 def test_same_run_changes_nothing() -> None:
