@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import asyncpg
 import msgspec
 import pytest
+from asyncpg import Connection, Record
 
 from tests.postgres import execute
 from tests.recorder import Recorder
 from tests.store.shelf import LEASE_SECONDS, give_up, key, lose, new_item, retry, succeed
-from tests.store.transfer.moving import STATES, Ends, answers, config
+from tests.store.transfer.moving import STATES, Ends, answers, config, ignore
 from tirelessd.core.clock import SystemClock
 from tirelessd.core.errors import Misconfigured, StartError
 from tirelessd.core.item import Claim, NewItem, Selection
@@ -25,10 +27,10 @@ from tirelessd.store.postgres.pools import PostgresPools
 from tirelessd.store.sqlite.connection import migrate, open_writer
 from tirelessd.store.sqlite.lock import LockFile
 from tirelessd.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
-from tirelessd.store.transfer.move import Progress
+from tirelessd.store.transfer.move import Progress, move
 from tirelessd.store.transfer.rows import Place
 from tirelessd.store.transfer.source import open_source
-from tirelessd.store.transfer.target import open_target
+from tirelessd.store.transfer.target import Target, open_target
 from tirelessd.store.transfer.verify import Differs
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -61,7 +63,7 @@ def odd_items() -> list[NewItem]:
     return [
         new_item(payload=b"", content_type="text/plain; charset=\xfc"),
         new_item(payload=bytes(range(256)) * 5_000, headers={"x-tenant": "ünïcode"}),
-        new_item(trace=TraceContext(TRACEPARENT, "a=1,b=2"), priority=9),
+        new_item(trace=TraceContext(TRACEPARENT, "a=1,b=2"), priority=0),
         new_item(key=key("kept"), delay_seconds=5.0, deadline_seconds=0.1 + 0.2),
         new_item("unconfigured"),
     ]
@@ -152,6 +154,22 @@ async def test_work_goes_on_as_after_a_restart(ends: Ends) -> None:
     assert here
     assert there == here
     assert {claim.redriven for claim in there} == {None, REDRIVE}
+
+
+async def test_a_key_is_known_until_when_it_would_have_been(ends: Ends) -> None:
+    """Its last second is the same one, wherever it is asked for."""
+    await ends.source.put(new_item(key=key("kept", keep=64.0)))
+    await ends.source.store.close()
+    await ends.move()
+    await ends.target.store.open()
+    again = [new_item(key=key("kept"))]
+
+    ends.clock.advance(63.5)
+    [known] = await ends.target.store.find_keys(again)
+    ends.clock.advance(0.5)
+    [expired] = await ends.target.store.find_keys(again)
+
+    assert (known is None, expired is None) == (False, True)
 
 
 async def test_new_items_come_after_all_that_ever_were(ends: Ends) -> None:
@@ -393,6 +411,39 @@ async def test_what_only_the_target_has_is_named(ends: Ends) -> None:
 
     with pytest.raises(Differs, match=f"in the database, such as {stranger}"):
         await ends.move()
+
+
+@pytest.fixture
+async def poor(ends: Ends) -> AsyncIterator[Connection[Record]]:
+    """A connection of a user who has every right that a daemon needs, and owns nothing."""
+    connection = await asyncpg.connect(ends.database.url)
+    await connection.execute("DROP ROLE IF EXISTS mover; CREATE ROLE mover")
+    await connection.execute(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO mover"
+    )
+    await connection.execute("SET ROLE mover")
+    yield connection
+    await connection.execute("RESET ROLE; DROP OWNED BY mover; DROP ROLE mover")
+    await connection.close()
+
+
+@pytest.mark.filterwarnings("default")  # the server's, that only an owner may analyze
+async def test_who_may_not_set_the_sequence_is_told_first(
+    ends: Ends, poor: Connection[Record]
+) -> None:
+    """Without it the move would fail at its very end; with it no owner is needed."""
+    await fill(ends)
+    await ends.source.store.close()
+    target = Target(poor, config(ends.database.url))
+
+    with open_source(ends.path, ends.clock.monotonic) as source:
+        with pytest.raises(Misconfigured, match=r"must not set the sequence of items\.number"):
+            await move(source, target, ignore)
+        await poor.execute("RESET ROLE; GRANT UPDATE ON SEQUENCE items_number_seq TO mover")
+        await poor.execute("SET ROLE mover")
+        moved = await move(source, target, ignore)
+
+    assert moved.sums
 
 
 async def test_a_damaged_source_is_refused(ends: Ends) -> None:
