@@ -32,7 +32,6 @@ from tirelessd.store.transfer.rows import (
     Row,
 )
 
-BUSY_SECONDS: Final = 1.0
 BATCH_ROWS: Final = 1_000
 # Payloads may be a mebibyte each; so many bytes of them are held in memory, and a little more.
 BATCH_BYTES: Final = 8 * 2**20
