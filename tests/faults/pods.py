@@ -76,13 +76,19 @@ class Pods(Experiment):
     def _apis(self) -> Sequence[str]:
         return [daemon.urls["api"] for daemon in self.running if "api" in daemon.urls]
 
-    async def start(self, **changes: Any) -> DaemonProcess:
-        """Make one more daemon, start it, and return once it is ready."""
+    async def add(self, **changes: Any) -> DaemonProcess:
+        """Make one more daemon, and look at it from now on; not yet started."""
         daemon = self.make_daemon(**changes)
         watch = await self._watching.enter_async_context(Watch(lambda: daemon))
         self._watches.append(watch)
         self.watch = self._watches[0]
+        return daemon
+
+    async def start(self, **changes: Any) -> DaemonProcess:
+        """Make one more daemon, start it, and return once it is ready."""
+        daemon = await self.add(**changes)
         await daemon.start()
+        watch = self._watches[-1]
         watch.calm = watch.calm or watch.look()
         return daemon
 
@@ -105,6 +111,8 @@ class Pods(Experiment):
         """Wait until nothing is left to do, and every daemon knows that; see there."""
         async with aiohttp.ClientSession() as session:
             await wait_until(partial(self._is_known, session), SETTLE_SECONDS)
+        # What comes to rest is one that runs still.
+        self.watch = self._watches[self.daemons.index(self.daemon)]
         return await super().settle()
 
     async def _is_known(self, session: aiohttp.ClientSession) -> bool:

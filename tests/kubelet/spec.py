@@ -58,6 +58,7 @@ class Spec:
     propagation_seconds: float = PROPAGATION_SECONDS
     back_off_seconds: float = BACK_OFF_SECONDS
     back_off_cap_seconds: float = BACK_OFF_CAP_SECONDS
+    min_ready_seconds: float = 0.0
 
     @property
     def grace_seconds(self) -> float:
@@ -77,6 +78,7 @@ class Spec:
             pre_drain_seconds=self.pre_drain_seconds / speed,
             drain_seconds=self.drain_seconds / speed,
             propagation_seconds=self.propagation_seconds / speed,
+            min_ready_seconds=self.min_ready_seconds / speed,
             back_off_seconds=self.back_off_seconds / speed,
             back_off_cap_seconds=self.back_off_cap_seconds / speed,
         )
@@ -86,9 +88,9 @@ class Spec:
         return replace(self, closing_seconds=closing_seconds)
 
 
-def spec_of_chart() -> Spec:
-    """The pod that the chart makes of nothing but an upstream's address."""
-    manifests = render(UPSTREAM)
+def spec_of_chart(**values: Any) -> Spec:
+    """The pod that the chart makes of an upstream's address, and of these values."""
+    manifests = render({**UPSTREAM, **values})
     (workload,) = workloads(manifests)
     pod = workload["spec"]["template"]["spec"]
     config = yaml.safe_load(the(manifests, "ConfigMap")["data"]["tirelessd.yaml"])
@@ -103,6 +105,7 @@ def spec_of_chart() -> Spec:
         pre_drain_seconds=pre_drain_seconds,
         drain_seconds=drain_seconds,
         closing_seconds=grace_seconds - pre_drain_seconds - drain_seconds,
+        min_ready_seconds=workload["spec"].get("minReadySeconds", 0),
     )
 
 
