@@ -77,6 +77,11 @@ class Database:
         await execute(self.server.url(), f"CREATE TABLESPACE {space} LOCATION '{folder}'")
         await execute(self.server.url(), f"ALTER DATABASE {self.name} SET TABLESPACE {space}")
 
+    async def leave(self) -> None:
+        """Go from where it was moved to: no checkpoint succeeds while its files are missing."""
+        await execute(self.server.url(), f"DROP DATABASE {self.name} WITH (FORCE)")
+        await execute(self.server.url(), f"DROP TABLESPACE space_{self.name}")
+
     async def rows(self) -> dict[str, Row]:
         """The items in it, by id."""
         connection = await asyncpg.connect(self.server.url(self.name))

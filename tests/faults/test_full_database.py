@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -22,14 +24,21 @@ from tests.faults.test_full_disk import LARGE, wait_refused
 from tests.waiting import a_moment
 
 
+@pytest.fixture
+async def disk(database: Database, mounts: Mounts) -> AsyncIterator[Path]:
+    """A small disk that has all of the database, as long as there is one."""
+    disk = mounts.tmpfs(database.server.folder / database.name, "64m")
+    await database.move_to(disk)
+    yield disk
+    await database.leave()
+
+
 @pytest.mark.row("S1")
 @pytest.mark.timeout(120)
 async def test_full_tablespace_refuses_and_goes_on_with_room(
-    experiment: Experiment, scale: Scale, database: Database, mounts: Mounts
+    experiment: Experiment, scale: Scale, disk: Path, mounts: Mounts
 ) -> None:
     """Every submission is refused with `store_full` until there is room; no promise is broken."""
-    disk = mounts.tmpfs(database.server.folder / database.name, "64m")
-    await database.move_to(disk)
     await experiment.start()
     mounts.again(disk, f"size={shutil.disk_usage(disk).used + scale.pick(3, 10) * (1 << 20)}")
 
