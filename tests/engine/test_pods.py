@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.item import ShownState, State
 from tirelessd.core.queue import QueueConfig
+from tirelessd.store.postgres.config import PostgresConfig
+from tirelessd.store.postgres.pools import Borrowed, passing
 from tirelessd.store.postgres.store import PostgresStore
 
 WORK = QueueConfig("work", slots=2, lease_seconds=0.9, retry=FAST_RETRY)
@@ -35,6 +38,15 @@ class RunningPools(StillPools):
 
     async def tell_time(self, connection: Connection[Record]) -> None:
         """The database knows."""
+
+    @property
+    def carry_hints(self) -> bool:
+        """Nothing is in between."""
+        return True
+
+    def hints(self) -> Borrowed:
+        """A connection of no pool."""
+        return passing(PostgresConfig(url=self.url, allows_unsafe_durability=True), self.url)
 
 
 class RunningDatabase(StillDatabase):
@@ -56,15 +68,18 @@ class RunningDatabase(StillDatabase):
 class Pod(House):
     """An engine on a database that others share."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, poll_seconds: float = 1.0) -> None:
         super().__init__(Path(), (WORK,))
         self._url = url
+        self._poll_seconds = poll_seconds
         self.gates = [Gate() for _ in range(WORK.slots)]
 
     def make_store(self, clock: SystemClock) -> Any:
         """The shared store."""
         pools = RunningPools(RunningDatabase(self._url), ManualClock())
-        return PostgresStore(pools, clock=clock, emit=self.recorder)
+        store = PostgresStore(pools, clock=clock, emit=self.recorder)
+        store.poll_seconds = self._poll_seconds
+        return store
 
     async def fill(self) -> None:
         """Every slot is taken, until its gate is opened."""
@@ -74,20 +89,37 @@ class Pod(House):
             await asyncio.wait_for(gate.reached.wait(), 10)
 
 
-@pytest.fixture
-async def pods() -> AsyncIterator[tuple[Pod, Pod]]:
-    """Two running engines; the first one's slots are taken before there is a second."""
+async def make_url() -> str:
+    """A database with the tables in it."""
     url = await make_database()
     connection = await asyncpg.connect(url)
     await connection.execute(MIGRATION)
     await connection.close()
-    pods = Pod(url), Pod(url)
-    await pods[0].start()
-    await pods[0].fill()
-    await pods[1].start()
-    yield pods
-    for pod in pods:
-        await pod.crash()
+    return url
+
+
+@asynccontextmanager
+async def running(one: Pod, two: Pod) -> AsyncIterator[tuple[Pod, Pod]]:
+    """Two engines at work; the first one's slots are taken before there is a second."""
+    await one.start()
+    await one.fill()
+    await two.start()
+    yield one, two
+    await one.crash()
+    await two.crash()
+
+
+@pytest.fixture
+async def pods() -> AsyncIterator[tuple[Pod, Pod]]:
+    """Two running engines; the first one's slots are taken before there is a second."""
+    url = await make_url()
+    async with running(Pod(url), Pod(url)) as pods:
+        yield pods
+
+
+def is_hint(event: StoreOperationFinished) -> bool:
+    """Whether it is of what processes tell each other."""
+    return event.operation == "announce"
 
 
 async def test_item_goes_where_a_slot_is_free(pods: tuple[Pod, Pod]) -> None:
@@ -102,6 +134,20 @@ async def test_item_goes_where_a_slot_is_free(pods: tuple[Pod, Pod]) -> None:
     for gate in one.gates:
         gate.opened.set()
     await one.recorder.wait_for(ItemSucceeded, WORK.slots)
+
+
+async def test_item_waits_for_no_look() -> None:
+    """Whoever accepts it tells the others that there is no slot for it here."""
+    url = await make_url()
+
+    async with running(Pod(url, poll_seconds=600), Pod(url, poll_seconds=600)) as (one, two):
+        for pod in (one, two):
+            await pod.recorder.wait_for(StoreOperationFinished, 1, is_hint)
+        item_id = await one.submit(b"x")
+        await two.recorder.wait_for(ItemSucceeded)
+
+        assert (await one.record(item_id)).state is State.SUCCEEDED
+        assert two.handlers["work"].calls == [(b"x", 1)]
 
 
 async def test_running_attempt_keeps_its_lease_for_as_long_as_it_takes(

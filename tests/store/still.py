@@ -13,6 +13,7 @@ from tests.clock import ManualClock
 from tests.postgres import make_database
 from tirelessd.store.base import Connections
 from tirelessd.store.postgres.migrate import bring_up, migrations
+from tirelessd.store.postgres.pools import Borrowed, Pools
 
 MIGRATION = "".join(step.sql for step in migrations())
 # The store's time is what the connection was last told.
@@ -64,7 +65,7 @@ class StillDatabase:
             await connection.close()
 
 
-class StillPools:
+class StillPools(Pools):
     """Connections that tell the database the time of a clock whenever they are taken."""
 
     def __init__(self, database: StillDatabase, clock: ManualClock) -> None:
@@ -101,6 +102,15 @@ class StillPools:
     async def tell_time(self, connection: Connection[Record]) -> None:
         """Bring a connection to the clock's time."""
         await connection.execute(f"SET tirelessd.now = {self._clock.wall()!r}")
+
+    @property
+    def carry_hints(self) -> bool:
+        """There is nobody else, or tests tell when he looks."""
+        return False
+
+    def hints(self) -> Borrowed:
+        """Nobody asks."""
+        raise AssertionError
 
     def connections(self) -> Connections:
         """None that are counted."""

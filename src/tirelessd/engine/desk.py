@@ -204,7 +204,7 @@ class Desk:
             self._emit(ItemsRedriven(queue, count))
             # A dead letter of a queue that is gone can be put back too; it waits to be configured.
             if queue in self._pools:
-                self._pools[queue].expect(0.0)
+                self._pools[queue].announce(0.0)
         return changed
 
     async def delete_dead(self, selection: Selection, *, dry_run: bool) -> Changed:

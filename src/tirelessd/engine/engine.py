@@ -224,11 +224,21 @@ class Engine:
             await self.learn()
         for pool in self._pools.values():
             pool.start(self._supervisor)
+        self._supervisor.start_loop("hints", self._listen_loop)
         self._upkeep.start(self._supervisor)
         self.sweep.start(self._supervisor)
         if self._canary is not None:
             self._start_canary(self._canary)
         self._become("running")
+
+    async def _listen_loop(self) -> None:
+        await self._store.listen(self._hear)
+
+    def _hear(self, queue: str) -> None:
+        """Another process has no slot for an item of that queue."""
+        # Not even all processes that share a store need have the same queues.
+        if queue in self._pools:
+            self._pools[queue].expect(0.0)
 
     def _working(self) -> Mapping[str, Handler]:
         """The handlers that anything is handed to."""

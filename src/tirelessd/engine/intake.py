@@ -201,7 +201,7 @@ class Intake:
                     one.due_in_seconds if soonest is None else min(soonest, one.due_in_seconds)
                 )
         if soonest is not None:
-            self._pools[queue].expect(soonest)
+            self._pools[queue].announce(soonest)
 
     async def _refuse(
         self, config: QueueConfig, items: Sequence[NewItem]

@@ -8,7 +8,6 @@ intake, the refill that a settlement brings along, and the claim loop for all th
 from __future__ import annotations
 
 import asyncio
-import math
 import random
 
 import msgspec
@@ -23,6 +22,7 @@ from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.attempt import Attempt, AttemptRunner, Stop
 from tirelessd.engine.health import StoreWatch
 from tirelessd.engine.leases import LeaseKeeper
+from tirelessd.engine.outlook import Outlook
 from tirelessd.engine.pace import Pace
 from tirelessd.engine.settler import Settler
 from tirelessd.engine.supervisor import Supervisor
@@ -74,10 +74,7 @@ class Pool:
         self._idle = asyncio.Event()
         self._idle.set()
         self._recovered = 0
-        # When to look next: 0 for now, infinity while nothing is known to be waiting. Of items that
-        # lost a lease the second one tells.
-        self._next_due_at = 0.0
-        self._lost_due_at = 0.0
+        self._outlook = Outlook(store)
         self._wake = asyncio.Event()
         self._is_paused = False
         self._is_closed = False
@@ -150,7 +147,7 @@ class Pool:
         claim, trace = attempt.claim, attempt.trace
         await self._settler.release(claim, trace, duration_seconds, is_started=is_started)
         attempt.result = "released"
-        self.expect(0.0, is_recovered=attempt.claim.lost_leases > 0)
+        self.announce(0.0, is_recovered=attempt.claim.lost_leases > 0)
 
     async def _end_unforeseen(self, attempt: Attempt, error: Exception) -> None:
         """Something raised that no rule foresees: the item is kept, dead, where people find it.
@@ -182,13 +179,14 @@ class Pool:
         that lost a lease is due, for only a claim brings those.
         """
         is_free = attempt.left_behind is None
-        return self.is_open and is_free and self._is_something_due() and not self._is_lost_due()
+        is_due = self._outlook.is_something_due() and not self._is_lost_due()
+        return self.is_open and is_free and is_due
 
     # --- leases on their way in ----------------------------------------------
 
     def reserve(self) -> bool:
         """Set a slot aside for a hand-off; not while an older item is due, which goes first."""
-        if not self.is_open or self._free == 0 or self._is_something_due():
+        if not self.is_open or self._free == 0 or self._outlook.is_something_due():
             return False
         self._take_slots(1)
         return True
@@ -242,24 +240,30 @@ class Pool:
 
     # --- claiming ------------------------------------------------------------
 
+    def announce(self, due_in_seconds: float, *, is_recovered: bool = False) -> None:
+        """Somebody stored an item here that falls due then: it is for us, or for the others.
+
+        Whoever shares the store is told of what is due and finds no slot in this process.
+        """
+        self.expect(due_in_seconds, is_recovered=is_recovered)
+        if due_in_seconds <= 0.0 and not self._has_slot():
+            self._store.announce(self.config.name)
+
     def expect(self, due_in_seconds: float, *, is_recovered: bool = False) -> None:
-        """Somebody stored an item that falls due then: look for it in time.
+        """An item falls due then: look for it in time.
 
         `is_recovered` tells that it lost a lease before, so that only a claim can bring it.
         """
-        due_at = self._loop.time() + due_in_seconds
-        if is_recovered:
-            self._lost_due_at = min(self._lost_due_at, due_at)
-        if due_at < self._next_due_at:
-            self._next_due_at = due_at
+        if self._outlook.expect(due_in_seconds, is_recovered=is_recovered):
             self._wake.set()
 
-    def _is_something_due(self) -> bool:
-        return self._next_due_at <= self._loop.time()
+    def _has_slot(self) -> bool:
+        """Whether an item that is due will be claimed here at once."""
+        return self.is_open and len(self._attempts) + len(self._left_behind) < self.config.slots
 
     def _is_lost_due(self) -> bool:
         """Whether an item that lost a lease may be due, and may start: one at a time."""
-        return not self._recovered and self._lost_due_at <= self._loop.time()
+        return not self._recovered and self._outlook.is_lost_due()
 
     async def _claim_loop(self) -> None:
         while not self._is_closed:
@@ -275,25 +279,19 @@ class Pool:
                     await self._wake.wait()
             except TimeoutError:
                 # Nothing was announced: look all the same, others may share the store.
-                self._look_now()
+                self._outlook.look_now()
 
     def _seconds_until_claim(self) -> float | None:
         """0 for now; None when only a wake-up can change anything."""
         if not self.is_open or self._free == 0:
             return None
-        until_due = self._next_due_at - self._loop.time()
-        return max(0.0, min(until_due, self._store.poll_seconds))
-
-    def _look_now(self) -> None:
-        self._next_due_at = 0.0
+        return self._outlook.seconds_until_look()
 
     async def _claim(self) -> None:
         """Ask the store for as many items as there are free slots."""
         limit = self._free
         self._take_slots(limit)
-        # Whoever announces an item while the claim is under way lowers these again: it is not lost
-        # when the answer comes.
-        self._next_due_at = self._lost_due_at = math.inf
+        self._outlook.begin()
         claimed: Claimed | None = None
         try:
             claimed = await self._store.claim(
@@ -307,8 +305,7 @@ class Pool:
             self._emit(ClaimFinished(self.config.name, None))
         finally:
             if claimed is None:
-                self._look_now()
-                self._lost_due_at = 0.0
+                self._outlook.failed()
                 self._free_slot(limit)
         if claimed is not None:
             self._take(claimed, limit)
@@ -320,15 +317,7 @@ class Pool:
         self._emit(ClaimFinished(self.config.name, found))
         for claim in claimed.claims:
             self.deliver(claim, is_handed_off=False)
-        wait = claimed.next_due_in_seconds
-        # A full answer may have left more behind; no word of items that lost a lease is known
-        # without asking, so they are asked for again after a while.
-        if found == limit:
-            self.expect(0.0)
-        elif wait is not None:
-            self.expect(wait)
-        look_again_at = self._loop.time() + self._store.poll_seconds
-        self._lost_due_at = min(self._lost_due_at, look_again_at)
+        self._outlook.looked(claimed, limit)
         if found < limit:
             self._free_slot(limit - found)
 

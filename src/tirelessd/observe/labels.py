@@ -52,7 +52,7 @@ STORE_VERBS: Final = {
     **{verb: verb for verb in ("redrive", "cancel", "purge", "snapshot")},
     **dict.fromkeys(("get", "payload", "result", "list_items", "list_dead"), "read"),
     **dict.fromkeys(("list", "leases", "find_keys", "find_old", "pauses", "identity"), "read"),
-    **dict.fromkeys(("expire", "pause", "resume", "probe"), "other"),
+    **dict.fromkeys(("expire", "pause", "resume", "probe", "announce", "listen"), "other"),
     "delete_dead": "purge",
 }
 STORE_OPERATIONS: Final = tuple(dict.fromkeys(STORE_VERBS.values()))
@@ -60,7 +60,7 @@ STORE_OPERATIONS: Final = tuple(dict.fromkeys(STORE_VERBS.values()))
 # The first words of the names of supervised tasks: those that do rounds, and those that go on.
 BACKGROUND_ROUNDS: Final = ("reclaim", "sweep", "expire", "purge", "snapshot", "probe", "pauses")
 CANARY_ROUND: Final = "canary"
-BACKGROUND_LOOPS: Final = ("slot", "claim", "renew")
+BACKGROUND_LOOPS: Final = ("slot", "claim", "renew", "hints")
 
 
 # Of the supervised ones, by the first word of their name; what is not listed is a background loop.

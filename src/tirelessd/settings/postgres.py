@@ -36,11 +36,13 @@ class PostgresSettings(SettingsModel):
     either the file that `PGPASSFILE` names is asked, as by everything that uses libpq."""
 
     direct_url: PostgresUrl | None = None
-    """A URL past a transaction pooler, for migrations; may be given as `{file: /path}`. Left out,
-    they take the same way as all else."""
+    """A URL past a transaction pooler, for migrations and for the hints by which daemons tell each
+    other of due items; may be given as `{file: /path}`. Left out, they take the same way as all
+    else, and there are no hints where `statement_cache` is 0."""
 
     connections: ConnectionsSettings = ConnectionsSettings()
-    """How many connections each daemon has at most, by purpose: 10 in all."""
+    """How many connections each daemon has at most, by purpose: 10 in all, and
+    one more for hints."""
 
     connect_timeout_seconds: Annotated[float, Field(ge=0.1, le=60)] = 3.0
     """How long a connection may take to be made. Callers do not wait so long for their answer."""

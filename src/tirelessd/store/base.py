@@ -14,9 +14,10 @@ Rules that hold for all verbs:
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Never, Protocol
 
 import msgspec
 
@@ -189,6 +190,12 @@ class Connections(msgspec.Struct, frozen=True):
     most: int
 
 
+async def nothing_to_hear() -> Never:
+    """Listen where nobody will ever say a word; never returns."""
+    while True:
+        await asyncio.Event().wait()
+
+
 class Store(ABC):
     """Durable items, their leases and their history.
 
@@ -196,13 +203,31 @@ class Store(ABC):
     store from all others in metrics, and is the same for whoever shares it, over moves and
     restarts.
     `leases_expire` is False where a lease can only be orphaned by the death of its process. A pool
-    that expects nothing looks every `poll_seconds` all the same: others may share the store.
+    that expects nothing looks every `poll_seconds` all the same: others may share the store. What
+    `announce` and `listen` bring about between them is a hint: it saves the rest of that wait, may
+    come for nothing, and may not come at all.
     """
 
     backend: str
     label: str
     leases_expire: bool
     poll_seconds: float = 10.0
+
+    @property
+    def longest_poll_seconds(self) -> float:
+        """How far apart looks may be that find nothing, once and again."""
+        return self.poll_seconds
+
+    @abstractmethod
+    def announce(self, queue: str) -> None:
+        """Tell the other processes that an item is due which no slot of this one waits for."""
+
+    @abstractmethod
+    async def listen(self, heard: Callable[[str], None]) -> Never:
+        """Call `heard` with the queue of whatever another process announces; never returns.
+
+        What `announce` is told goes out only meanwhile, the last of it when this is cancelled.
+        """
 
     @abstractmethod
     async def open(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import asyncpg
 from asyncpg import Connection, Record
@@ -30,10 +30,51 @@ IDLE_SECONDS: Final = 60.0
 # The driver renews a connection after so many statements; there is no need to.
 QUERIES: Final = 2**53
 
-_Connection = AbstractAsyncContextManager["Connection[Record]"]
+Borrowed = AbstractAsyncContextManager["Connection[Record]"]
 
 
-class PostgresPools:
+class Pools(Protocol):
+    """Connections, apart for what must not wait for each other."""
+
+    async def open(self) -> None:
+        """Reach the database; raises `StartError` when it must not be used."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection; idempotent."""
+        ...
+
+    def intake(self) -> Borrowed:
+        """For accepting."""
+        ...
+
+    def slots(self) -> Borrowed:
+        """For claiming and settling."""
+        ...
+
+    def upkeep(self) -> Borrowed:
+        """For what operators and upkeep change."""
+        ...
+
+    def reads(self) -> Borrowed:
+        """For whatever changes nothing."""
+        ...
+
+    def hints(self) -> Borrowed:
+        """For what processes tell each other; outside of all pools."""
+        ...
+
+    @property
+    def carry_hints(self) -> bool:
+        """Whether there is a way to the database on which notifications may be heard."""
+        ...
+
+    def connections(self) -> Connections:
+        """How many there are, and may be."""
+        ...
+
+
+class PostgresPools(Pools):
     """Connections, apart for what must not wait for each other.
 
     `emit` hears how long each took to come by.
@@ -100,21 +141,30 @@ class PostgresPools:
         size, idle = sum(each.get_size() for each in pools), sum(e.get_idle_size() for e in pools)
         return Connections(size - idle, idle, sum(each.get_max_size() for each in pools))
 
-    def intake(self) -> _Connection:
+    def intake(self) -> Borrowed:
         """For accepting."""
         return self._lend("intake")
 
-    def slots(self) -> _Connection:
+    def slots(self) -> Borrowed:
         """For claiming and settling."""
         return self._lend("slots")
 
-    def upkeep(self) -> _Connection:
+    def upkeep(self) -> Borrowed:
         """For what operators and upkeep change."""
         return self._lend("upkeep")
 
-    def reads(self) -> _Connection:
+    def reads(self) -> Borrowed:
         """For whatever changes nothing."""
         return self._lend("reads")
+
+    @property
+    def carry_hints(self) -> bool:
+        """Whether there is a way past a transaction pooler, or none to get past."""
+        return self._config.direct_url is not None or self._config.statement_cache > 0
+
+    def hints(self) -> Borrowed:
+        """For what processes tell each other; of no pool."""
+        return passing(self._config, self._config.direct_url or self._config.url)
 
     @asynccontextmanager
     async def _lend(self, name: str) -> AsyncIterator[Connection[Record]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Final, Never, ParamSpec, TypeVar
 
 from asyncpg import Connection, PostgresError, Record
 
@@ -41,6 +40,7 @@ from tirelessd.store.base import (
     Settled,
     Snapshot,
     Store,
+    nothing_to_hear,
 )
 from tirelessd.store.commit import kind_of
 from tirelessd.store.cursors import Listed, ListedDead, cursor, encode
@@ -63,8 +63,10 @@ from tirelessd.store.operations import (
 from tirelessd.store.postgres import lists, reads
 from tirelessd.store.postgres.accept import find_keys
 from tirelessd.store.postgres.faults import fault_of, store_error
+from tirelessd.store.postgres.hints import Hints
 from tirelessd.store.postgres.lane import Lane
 from tirelessd.store.postgres.outage import Outage
+from tirelessd.store.postgres.pools import Borrowed, Pools
 from tirelessd.store.postgres.snapshot import snapshot
 from tirelessd.store.postgres.transaction import begin_read, discard, roll_back
 from tirelessd.store.postgres.upkeep import Purge
@@ -74,45 +76,13 @@ from tirelessd.store.tokens import random_numbers
 READ_SECONDS: Final = 5.0
 # What a server that does not answer at all is given beyond that.
 GRACE_SECONDS: Final = 1.0
+# How far apart looks may be that find nothing while hints are heard.
+LISTENING_POLL_SECONDS: Final = 5.0
 # Rows that a purge deletes in one commit, so that others wait only a few milliseconds for it.
 PURGE_ROWS: Final = 500
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_Connection = AbstractAsyncContextManager["Connection[Record]"]
-
-
-class Pools(Protocol):
-    """Connections, apart for what must not wait for each other."""
-
-    async def open(self) -> None:
-        """Reach the database; raises `StartError` when it must not be used."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of every connection; idempotent."""
-        ...
-
-    def intake(self) -> _Connection:
-        """For accepting."""
-        ...
-
-    def slots(self) -> _Connection:
-        """For claiming and settling."""
-        ...
-
-    def upkeep(self) -> _Connection:
-        """For what operators and upkeep change."""
-        ...
-
-    def reads(self) -> _Connection:
-        """For whatever changes nothing."""
-        ...
-
-    def connections(self) -> Connections:
-        """How many there are, and may be."""
-        ...
 
 
 def _ignore(_event: object) -> None:
@@ -142,6 +112,7 @@ class PostgresStore(Store):
         [self._owner] = random_numbers(1)
         self._outage = Outage(clock)
         self._lanes: _Lanes | None = None
+        self._hints: Hints | None = None
 
     async def open(self) -> None:
         """Reach the database, checked and migrated; raises `StartError` or `StoreUnavailable`."""
@@ -149,13 +120,15 @@ class PostgresStore(Store):
             await self._pools.open()
             self._lanes = _Lanes(self._make_lane)
             self.label = f"{self.backend}-{await self._read('identity', reads.identity)}"
+            if self._pools.carry_hints:
+                self._hints = Hints(self._pools.hints, self._clock, self._emit)
         except Exception as error:
             # Whoever asks before the next try hears the same.
             self._why_closed = str(error)
             await self.close()
             raise
 
-    def _make_lane(self, name: str, connect: Callable[[Pools], _Connection]) -> Lane:
+    def _make_lane(self, name: str, connect: Callable[[Pools], Borrowed]) -> Lane:
         return Lane(
             name,
             lambda: connect(self._pools),
@@ -170,7 +143,25 @@ class PostgresStore(Store):
         lanes, self._lanes = self._lanes, None
         if lanes is not None:
             await lanes.close()
+        self._hints = None
         await self._pools.close()
+
+    @property
+    def longest_poll_seconds(self) -> float:
+        """Longer while hints are heard, which tell of nearly all that others store."""
+        is_listening = self._hints is not None and self._hints.is_listening
+        return LISTENING_POLL_SECONDS if is_listening else self.poll_seconds
+
+    def announce(self, queue: str) -> None:
+        """Tell the others, if there is a way to."""
+        if self._hints is not None:
+            self._hints.tell(queue)
+
+    async def listen(self, heard: Callable[[str], None]) -> Never:
+        """Tell and hear hints, if there is a way for them."""
+        if self._hints is not None:
+            await self._hints.listen(heard)
+        await nothing_to_hear()
 
     async def enqueue(
         self, items: Sequence[NewItem], hand_off: HandOff | None = None
@@ -388,7 +379,7 @@ async def _read_on(
 class _Lanes:
     """What is written side by side: neither slots nor operators can hold up intake."""
 
-    def __init__(self, make: Callable[[str, Callable[[Pools], _Connection]], Lane]) -> None:
+    def __init__(self, make: Callable[[str, Callable[[Pools], Borrowed]], Lane]) -> None:
         self.intake = make("intake", lambda pools: pools.intake())
         self.slots = make("slots", lambda pools: pools.slots())
         self.upkeep = make("upkeep", lambda pools: pools.upkeep())

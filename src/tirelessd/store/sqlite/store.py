@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Concatenate, Final, Never, ParamSpec, TypeVar
 
 import apsw
 import msgspec
@@ -42,6 +42,7 @@ from tirelessd.store.base import (
     Settled,
     Snapshot,
     Store,
+    nothing_to_hear,
 )
 from tirelessd.store.commit import Operation, kind_of
 from tirelessd.store.cursors import Listed, ListedDead, cursor, encode
@@ -152,6 +153,13 @@ class SqliteStore(Store):
             await self._reader.close()
             await writer.close()
             self._lock.release()
+
+    def announce(self, queue: str) -> None:
+        """Nobody else shares the file."""
+
+    async def listen(self, heard: Callable[[str], None]) -> Never:
+        """Nobody else shares the file."""
+        await nothing_to_hear()
 
     async def enqueue(
         self, items: Sequence[NewItem], hand_off: HandOff | None = None
