@@ -65,6 +65,11 @@ def the(manifests: list[Manifest], kind: str) -> Manifest:
     return manifest
 
 
+def is_hook(manifest: Manifest) -> bool:
+    """Whether it is there only before an installation or upgrade, or for a test."""
+    return "helm.sh/hook" in manifest["metadata"].get("annotations", {})
+
+
 def workloads(manifests: list[Manifest]) -> list[Manifest]:
     """What runs the daemon."""
     return of_kind(manifests, "StatefulSet", "Deployment")
@@ -93,6 +98,6 @@ def configuration(manifests: list[Manifest]) -> str:
     (text,) = [
         each["data"]["tirelessd.yaml"]
         for each in of_kind(manifests, "ConfigMap")
-        if "tirelessd.yaml" in each["data"]
+        if "tirelessd.yaml" in each["data"] and not is_hook(each)
     ]
     return str(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from ipaddress import ip_address, ip_network
+from itertools import filterfalse
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from tests.helm.chart import (
     Values,
     configuration,
     containers,
+    is_hook,
     of_kind,
     pods,
     render,
@@ -95,7 +97,7 @@ def test_every_container_is_bounded(values: Values) -> None:
         if volume["name"] == "tmp"
     ]
     assert all("sizeLimit" in each for each in scratch)
-    assert len(scratch) == len(workloads(manifests))
+    assert len(scratch) == len(workloads(manifests)) + len(of_kind(manifests, "Job"))
 
 
 @every_set
@@ -175,7 +177,11 @@ def test_selectors_find_what_they_should(values: Values) -> None:
     for budget in of_kind(manifests, "PodDisruptionBudget"):
         assert any(selects(budget["spec"]["selector"]["matchLabels"], each) for each in every)
     for policy in of_kind(manifests, "NetworkPolicy"):
-        assert all(selects(policy["spec"]["podSelector"]["matchLabels"], each) for each in every)
+        chosen = policy["spec"]["podSelector"]["matchLabels"]
+        theirs = of_kind(manifests, "Job") if is_hook(policy) else every
+        others = every if is_hook(policy) else of_kind(manifests, "Job")
+        assert all(selects(chosen, each) for each in theirs)
+        assert not any(selects(chosen, each) for each in others)
 
 
 @every_set
@@ -300,7 +306,7 @@ def test_the_chart_s_own_test_is_let_in(values: Values) -> None:
     manifests = render(values)
     tester = the(manifests, "Pod")["metadata"]["labels"]
 
-    for policy in of_kind(manifests, "NetworkPolicy"):
+    for policy in filterfalse(is_hook, of_kind(manifests, "NetworkPolicy")):
         ports = {
             port["port"]
             for rule in policy["spec"]["ingress"]

@@ -8,6 +8,9 @@
 {{- end -}}
 {{- if not (get $config "auth") -}}{{- $_ := set $config "auth" "none" -}}{{- end -}}
 {{- $_ := set $config "store" (include "tirelessd.store" . | fromYaml).store -}}
+{{- if eq (include "tirelessd.migrates" .) "true" -}}
+{{- $_ := set $config "store_postgresql" (merge (dict) ($config.store_postgresql | default dict) (dict "migrate_at_start" false)) -}}
+{{- end -}}
 {{- $_ := set $config "api" (dict "host" "0.0.0.0" "port" 8080) -}}
 {{- $_ := set $config "ops" (dict "host" "0.0.0.0" "port" (int .Values.ops.port) "last_scrape_seconds" .Values.ops.lastScrapeSeconds) -}}
 {{- $_ := set $config "pre_drain_seconds" .Values.preDrainSeconds -}}
@@ -24,6 +27,27 @@ store: {file: {{ printf "/etc/tirelessd/store/%s" .Values.store.postgresql.secre
 {{- else -}}
 store: {{ default "sqlite:///var/lib/tirelessd/tirelessd.db" .Values.store.postgresql.url | quote }}
 {{- end -}}
+{{- end -}}
+
+{{/* "true" where a Job brings the schema up before there are pods. */}}
+{{- define "tirelessd.migrates" -}}
+{{- and (eq (include "tirelessd.shape" .) "postgresql") .Values.store.postgresql.migration.enabled -}}
+{{- end -}}
+
+{{/* The Secret with the URL that the Job uses. */}}
+{{- define "tirelessd.migrationSecret" -}}
+{{- $postgresql := .Values.store.postgresql -}}
+{{- ternary $postgresql.migration.secret $postgresql.secret (not (empty $postgresql.migration.secret.name)) | toYaml -}}
+{{- end -}}
+
+{{/* tirelessd.yaml of that Job: that of the pods, but for a URL of its own. */}}
+{{- define "tirelessd.migrationConfig" -}}
+{{- $config := include "tirelessd.config" . | fromYaml -}}
+{{- if .Values.store.postgresql.migration.secret.name -}}
+{{- $_ := set $config "store" (dict "file" (printf "/etc/tirelessd/store/%s" .Values.store.postgresql.migration.secret.key)) -}}
+{{- $_ := unset $config.store_postgresql "direct_url" -}}
+{{- end -}}
+{{- toYaml $config -}}
 {{- end -}}
 
 {{/* The seconds between the signal to stop and the one that nothing survives. */}}

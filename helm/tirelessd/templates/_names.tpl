@@ -30,6 +30,12 @@ app.kubernetes.io/name: {{ include "tirelessd.name" . }}-test
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* Of the pod of the migration Job, which no Service may find either. */}}
+{{- define "tirelessd.migrationLabels" -}}
+app.kubernetes.io/name: {{ include "tirelessd.name" . }}-migration
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{- define "tirelessd.labels" -}}
 {{ include "tirelessd.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

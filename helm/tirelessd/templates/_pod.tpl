@@ -3,6 +3,7 @@
 {{- $root := .root -}}
 {{- $values := $root.Values -}}
 {{- $shape := include "tirelessd.shape" $root -}}
+{{- $store := $values.store.postgresql.secret -}}
 metadata:
   labels:
     {{- include "tirelessd.selectorLabels" $root | nindent 4 }}
@@ -30,25 +31,7 @@ spec:
     fsGroup: 65532
     fsGroupChangePolicy: OnRootMismatch
     seccompProfile: {type: RuntimeDefault}
-  {{- with $values.imagePullSecrets }}
-  imagePullSecrets:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $values.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
-  {{- with $values.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $values.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $values.affinity }}
-  affinity:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "tirelessd.placement" $values | nindent 2 }}
   topologySpreadConstraints:
     {{- if kindIs "invalid" $values.topologySpreadConstraints }}
     {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
@@ -73,19 +56,7 @@ spec:
         {{- if ne .role "all" }}
         - --role={{ .role }}
         {{- end }}
-      {{- if or $values.env $values.handlersPath }}
-      env:
-        {{- with $values.handlersPath }}
-        - {name: PYTHONPATH, value: {{ . | quote }}}
-        {{- end }}
-        {{- with $values.env }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
-      {{- end }}
-      {{- with $values.envFrom }}
-      envFrom:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
+      {{- include "tirelessd.env" $values | nindent 6 }}
       ports:
         {{- if ne .role "slots" }}
         - {name: http, containerPort: 8080, protocol: TCP}
@@ -115,37 +86,86 @@ spec:
         readOnlyRootFilesystem: true
         capabilities: {drop: [ALL]}
       volumeMounts:
-        - {name: config, mountPath: /etc/tirelessd/tirelessd.yaml, subPath: tirelessd.yaml, readOnly: true}
         {{- if eq $shape "embedded" }}
         - {name: data, mountPath: /var/lib/tirelessd}
         {{- end }}
-        {{- if $values.store.postgresql.secret.name }}
-        - {name: store, mountPath: /etc/tirelessd/store, readOnly: true}
-        {{- end }}
-        {{- range $number, $secret := $values.secrets }}
-        - {name: secret-{{ $number }}, mountPath: {{ printf "/etc/tirelessd/secrets/%s" $secret | quote }}, readOnly: true}
-        {{- end }}
-        - {name: tmp, mountPath: /tmp}
-        {{- with $values.volumeMounts }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        {{- include "tirelessd.volumeMounts" (dict "values" $values "store" $store) | nindent 8 }}
   volumes:
-    - name: config
-      configMap: {name: {{ include "tirelessd.fullname" $root }}}
-    {{- with $values.store.postgresql.secret }}
-    {{- if .name }}
-    - name: store
-      secret: {secretName: {{ .name | quote }}, defaultMode: 288}
-    {{- end }}
-    {{- end }}
-    {{- /* By number: a Secret's name may have dots and be long, a volume's may not. */}}
-    {{- range $number, $secret := $values.secrets }}
-    - name: secret-{{ $number }}
-      secret: {secretName: {{ $secret | quote }}, defaultMode: 288}
-    {{- end }}
-    - name: tmp
-      emptyDir: {sizeLimit: 64Mi}
-    {{- with $values.volumes }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "tirelessd.volumes" (dict "values" $values "store" $store "config" (include "tirelessd.fullname" $root)) | nindent 4 }}
+{{- end -}}
+
+{{/* Where pods may run, and with which credentials their image is fetched. */}}
+{{- define "tirelessd.placement" -}}
+{{- with .imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "tirelessd.env" -}}
+{{- if or .env .handlersPath }}
+env:
+  {{- with .handlersPath }}
+  - {name: PYTHONPATH, value: {{ . | quote }}}
+  {{- end }}
+  {{- with .env }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- with .envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What pods read: {"values": $.Values, "store": the Secret with the URL, if any}. */}}
+{{- define "tirelessd.volumeMounts" -}}
+- {name: config, mountPath: /etc/tirelessd/tirelessd.yaml, subPath: tirelessd.yaml, readOnly: true}
+{{- if .store.name }}
+- {name: store, mountPath: /etc/tirelessd/store, readOnly: true}
+{{- end }}
+{{- range $number, $secret := .values.secrets }}
+- {name: secret-{{ $number }}, mountPath: {{ printf "/etc/tirelessd/secrets/%s" $secret | quote }}, readOnly: true}
+{{- end }}
+- {name: tmp, mountPath: /tmp}
+{{- with .values.volumeMounts }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end -}}
+
+{{/* The same, and "config": the ConfigMap's name. */}}
+{{- define "tirelessd.volumes" -}}
+- name: config
+  configMap: {name: {{ .config }}}
+{{- with .store }}
+{{- if .name }}
+- name: store
+  secret: {secretName: {{ .name | quote }}, defaultMode: 288}
+{{- end }}
+{{- end }}
+{{- /* By number: a Secret's name may have dots and be long, a volume's may not. */}}
+{{- range $number, $secret := .values.secrets }}
+- name: secret-{{ $number }}
+  secret: {secretName: {{ $secret | quote }}, defaultMode: 288}
+{{- end }}
+- name: tmp
+  emptyDir: {sizeLimit: 64Mi}
+{{- with .values.volumes }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
 {{- end -}}
