@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import yaml
 
-from tests.helm.chart import render, the, workloads
+from tests.helm.chart import configuration, render, workloads
 
 # A minute of the cluster takes six seconds here. What a process needs for itself, to start or to
 # close its files, is as long as it is.
@@ -93,7 +93,7 @@ def spec_of_chart(**values: Any) -> Spec:
     manifests = render({**UPSTREAM, **values})
     (workload,) = workloads(manifests)
     pod = workload["spec"]["template"]["spec"]
-    config = yaml.safe_load(the(manifests, "ConfigMap")["data"]["tirelessd.yaml"])
+    config = yaml.safe_load(configuration(manifests))
     pre_drain_seconds, drain_seconds = config["pre_drain_seconds"], config["drain_seconds"]
     # Bad news may wait for a scrape; here there is to be none, and so no time for it.
     grace_seconds = pod["terminationGracePeriodSeconds"] - config["ops"]["last_scrape_seconds"]
