@@ -256,16 +256,22 @@ class Experiment:
             self.upstream.hits,
             items,
             counts,
-            ends=self.ends,
             kills=len([end for end in self.ends if end.is_crash]),
             slots=self.slots,
             epoch=time.time() - asyncio.get_running_loop().time(),
-            probes=[probe for watch in self.watches for probe in watch.probes],
-            samples=[sample for watch in self.watches for sample in watch.samples],
             calm=self.watch.calm,
-            lines=[line for daemon in self.daemons for line in daemon.lines],
-            stray_output=[text for daemon in self.daemons for text in daemon.stray_output],
+            **self._seen_and_said(),
         )
+
+    def _seen_and_said(self) -> dict[str, Any]:
+        """What was seen of the processes so far, and what they have said."""
+        return {
+            "ends": self.ends,
+            "probes": [probe for watch in self.watches for probe in watch.probes],
+            "samples": [sample for watch in self.watches for sample in watch.samples],
+            "lines": [line for daemon in self.daemons for line in daemon.lines],
+            "stray_output": [text for daemon in self.daemons for text in daemon.stray_output],
+        }
 
     async def finish(
         self, *, kills: int | None = None, without: Collection[str] = (), is_purging: bool = False
@@ -284,9 +290,10 @@ class Experiment:
             rows=await self._rows(),
             lives=[Exposition(each.text) for each in sorted(scrapes, key=lambda each: each.at)],
             rest=rest,
-            ends=self.ends,
             kills=books.kills if kills is None else kills,
             is_purging=is_purging,
+            # Of its stop, too, and of a life so short that nobody had looked at it before.
+            **self._seen_and_said(),
         )
         self.figures = self._figures(books)
         verdict.check_all(books, without)

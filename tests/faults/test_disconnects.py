@@ -52,7 +52,7 @@ async def test_lost_answers_are_found_again_by_their_keys(
 ) -> None:
     """After a thousand resets the same keys answer with one item each, twice the same."""
     await experiment.start()
-    keys = [experiment.ledger.new_key() for _ in range(scale.pick(200, 1_000))]
+    keys = [experiment.ledger.new_key() for _ in range(scale.pick(100, 1_000))]
 
     await lose_answers(experiment, keys)
     first = await submit_all(experiment, keys)
@@ -72,7 +72,7 @@ async def test_pipelined_posts_are_answered_in_order_and_all_durable(
     """A thousand on one connection; the n-th answer is the n-th item's, also after `kill -9`."""
     daemon = await experiment.start()
     ledger = experiment.ledger
-    keys = [ledger.new_key() for _ in range(scale.pick(300, 1_000))]
+    keys = [ledger.new_key() for _ in range(scale.pick(150, 1_000))]
     raw = b"".join(keyed(key, "Connection: keep-alive") for key in keys[:-1]) + keyed(keys[-1])
 
     heard = await say(port_of(daemon.urls["api"]), raw, seconds=30.0)
@@ -97,7 +97,7 @@ async def test_pipelined_posts_whose_caller_goes_are_items_or_are_not(
 ) -> None:
     """Reset in the middle of many: the same keys again come to one item each."""
     daemon = await experiment.start()
-    keys = [experiment.ledger.new_key() for _ in range(scale.pick(300, 1_000))]
+    keys = [experiment.ledger.new_key() for _ in range(scale.pick(150, 1_000))]
     raw = b"".join(keyed(key, "Connection: keep-alive") for key in keys)
 
     await hang_up(port_of(daemon.urls["api"]), raw)

@@ -15,8 +15,6 @@ from tests.faults.refusal import refused
 from tests.faults.test_damaged_file import beside, garbage
 from tests.waiting import a_moment, wait_until
 
-pytestmark = pytest.mark.unhurried
-
 NOTICE_SECONDS = 5.0
 long = pytest.mark.long
 

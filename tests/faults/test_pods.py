@@ -72,6 +72,7 @@ async def test_late_results_of_a_stopped_pod_change_nothing(pods: Pods, scale: S
     assert ends.items() <= (books.rows or {}).items()
 
 
+@pytest.mark.unhurried
 async def test_intake_and_slots_are_pods_of_their_own(pods: Pods) -> None:
     """One process accepts and attempts nothing; another one attempts, and opens no API."""
     intake, slots = [await pods.start(role=role) for role in ("intake", "slots")]

@@ -13,8 +13,6 @@ from tests.faults.process import DaemonProcess
 from tests.faults.refusal import refused
 from tests.waiting import a_moment
 
-pytestmark = pytest.mark.unhurried
-
 READY_SECONDS = 3.0
 
 

@@ -30,7 +30,7 @@ from tirelessd.core.queue import QueueConfig, Retention
 T = TypeVar("T")
 
 # A round trip is longer than a call into a library; what both stores share is tried on the quicker.
-EXAMPLES = {"sqlite": 60, "postgresql": 10}
+EXAMPLES = {"sqlite": 40, "postgresql": 10}
 QUEUES = ("a", "b")
 # Binary fractions: sums of them are exact, so that the model and the store agree to the last bit.
 SECONDS = st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0, 4.0, 16.0])
