@@ -81,7 +81,7 @@ async def test_table_that_is_locked_is_waited_for(
         connection = await asyncpg.connect(database.server.url(database.name))
         async with connection.transaction():
             await connection.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
-            await wait_unready(experiment, "does not answer in time")
+            await wait_unready(experiment, "the database does not answer in time")
             await a_moment(20.0)
         await connection.close()
         await experiment.heal(HEALED_SECONDS)

@@ -34,7 +34,7 @@ async def test_server_that_stands_still_is_waited_for(
         await a_moment(scale.pick(0.3, 5.0))
         database.server.pause()
         try:
-            await wait_unready(experiment, "does not answer in time")
+            await wait_unready(experiment, "the database does not answer in time")
             await a_moment(scale.pick(0.2, 30.0))
         finally:
             database.server.go_on()
@@ -58,7 +58,7 @@ async def test_network_that_swallows_everything_is_waited_for(
     async with experiment.load(rate=RATE, word=MIXED):
         await a_moment(5.0)
         with dropped(database.port):
-            await wait_unready(experiment, "does not answer in time")
+            await wait_unready(experiment, "the database does not answer in time")
             await a_moment(30.0)
         await experiment.heal(2 * HEALED_SECONDS)
     await wait_idle(experiment)

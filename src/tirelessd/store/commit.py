@@ -29,7 +29,6 @@ BATCH_BYTES: Final = 16 * 1024 * 1024
 # slow disk writes in about the second that they wait; and four commits' worth of bytes.
 WAITING_ROWS: Final = 8 * BATCH_ROWS
 WAITING_BYTES: Final = 4 * BATCH_BYTES
-_NO_ANSWER: Final = "the store's disk does not answer in time"
 
 T = TypeVar("T")
 
@@ -61,14 +60,14 @@ class Operation(Generic[T]):
     def conclude(self) -> None:
         """Called in the loop when the fate of the commit is known, before any waiter wakes."""
 
-    def answer_for_now(self) -> None:
+    def answer_for_now(self, why: str) -> None:
         """Wake the waiter before the fate of its write is known; `CommitPending` leads to it."""
         if self.waiter.done():
             return
         waiter, self.waiter = self.waiter, self.waiter.get_loop().create_future()
         # Most callers have no use for the late answer, and a failure that nobody asks for is none.
         self.waiter.add_done_callback(_take_notice)
-        waiter.set_exception(CommitPending(_NO_ANSWER, self.waiter))
+        waiter.set_exception(CommitPending(why, self.waiter))
 
     def answer(self) -> None:
         """Wake the waiter, unless it has gone: its write happened, or failed, all the same."""
@@ -92,7 +91,7 @@ class Committer:
     """Forms batches and answers waiters; one commit is in flight at a time.
 
     `start` hands a batch to the writer and returns at once; the writer reports it by `finish`, in
-    the loop's thread.
+    the loop's thread. `place` is what operators are told of when it keeps them waiting.
 
     Whoever is not patient is answered within `patience_seconds` of its call, whatever the disk
     does: what is in no batch yet is refused with kind "timeout", for nothing of it has happened;
@@ -107,8 +106,11 @@ class Committer:
         clock: Clock,
         emit: Emit,
         patience_seconds: float,
+        place: str = "the store's disk",
     ) -> None:
         self._start = start
+        self._place = place
+        self._no_answer = f"{place} does not answer in time"
         self._now = now
         self._clock = clock
         self._emit = emit
@@ -154,14 +156,14 @@ class Committer:
     def _refusal(self, operation: Operation[T]) -> StoreUnavailable | None:
         """Why not to wait: it could only be refused later, or would take memory without bound."""
         if self._is_hanging:
-            return StoreUnavailable(_NO_ANSWER, "timeout")
+            return StoreUnavailable(self._no_answer, "timeout")
         if self._failure is not None and (self._in_flight is not None or self._waiting):
             # One commit at a time finds out whether it goes better now.
             return refusal_like(self._failure)
         rows = self._waiting_rows + operation.rows
         size_bytes = self._waiting_bytes + operation.size_bytes
         if self._waiting and (rows > WAITING_ROWS or size_bytes > WAITING_BYTES):
-            return StoreUnavailable("more waits for the store's disk than it can write", "busy")
+            return StoreUnavailable(f"more waits for {self._place} than it can write", "busy")
         return None
 
     def finish(self, batch: Batch) -> None:
@@ -228,12 +230,12 @@ class Committer:
         refused, self._waiting = self._waiting, deque()
         self._waiting_rows = self._waiting_bytes = 0
         for operation in refused:
-            operation.error = StoreUnavailable(_NO_ANSWER, "timeout")
+            operation.error = StoreUnavailable(self._no_answer, "timeout")
             operation.answer()
         if is_first_time and self._in_flight is not None:
             for operation in self._in_flight.operations:
                 if not operation.is_patient:
-                    operation.answer_for_now()
+                    operation.answer_for_now(self._no_answer)
         self._report(refused, self._patience_seconds)
         self._patience = Alarm(self._patience_seconds, self._lose_patience)
 

@@ -67,7 +67,9 @@ class Lane:
         self._loop = asyncio.get_running_loop()
         # The database tells the time; when a commit is formed it is only guessed which items are
         # due, and a wrong guess costs a hand-off or a slot for the length of the commit.
-        self._committer = Committer(self._start, clock.wall, clock, emit, PATIENCE_SECONDS)
+        self._committer = Committer(
+            self._start, clock.wall, clock, emit, PATIENCE_SECONDS, "the database"
+        )
         # Held, for the loop itself holds tasks weakly; ended by `close`, which waits for it.
         self._writing: asyncio.Task[None] | None = None
 
