@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from tests.exposition import Exposition
 from tests.faults.experiment import Experiment
 from tests.waiting import wait_until
 
 # As the plan has it for a shared store.
 RATE = 100.0
+# So many that none waits for another one's answer before it can ask.
+CALLERS = 100
 MIXED = {"ok": 9, "flaky": 1}
 NOTICED_SECONDS = 5.0
 HEALED_SECONDS = 5.0
@@ -40,15 +38,3 @@ def what_unknown_fates_break(experiment: Experiment) -> set[str]:
     """Books cannot be exact where a submission in flight has an unknown fate."""
     entries = experiment.ledger.entries
     return {"I6"} if any(entry.answer.get("accepted") == "unknown" for entry in entries) else set()
-
-
-@asynccontextmanager
-async def only_refusals(experiment: Experiment) -> AsyncIterator[None]:
-    """While it is entered, and a second after its beginning, nothing is accepted."""
-    loop = asyncio.get_running_loop()
-    began_at = loop.time()
-    yield
-    ended_at = loop.time()
-    entries = experiment.ledger.of("acked")
-    late = [e.key for e in entries if began_at + 1 < e.sent_at and e.answered_at < ended_at]
-    assert late == []

@@ -12,6 +12,7 @@ from tests.faults.conduct import check_refusals_are_quick
 from tests.faults.database import Database
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.shared import (
+    CALLERS,
     HEALED_SECONDS,
     MIXED,
     RATE,
@@ -40,7 +41,7 @@ async def test_server_without_a_free_connection_is_waited_for(
     """Others take every session that there may be: 503 with the server's word, until they go."""
     await experiment.start()
 
-    async with experiment.load(rate=RATE, word=MIXED):
+    async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
         await a_moment(scale.pick(0.3, 5.0))
         async with AsyncExitStack() as others:
             await take_all(others, database)
@@ -76,7 +77,7 @@ async def test_table_that_is_locked_is_waited_for(
     """Somebody locks the items: callers hear 503 within a second, and all goes on afterwards."""
     await experiment.start()
 
-    async with experiment.load(rate=RATE, word=MIXED):
+    async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
         await a_moment(5.0)
         connection = await asyncpg.connect(database.server.url(database.name))
         async with connection.transaction():

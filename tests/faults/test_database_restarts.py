@@ -10,6 +10,7 @@ from tests.faults.conduct import check_refusals_are_quick
 from tests.faults.database import Database
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.shared import (
+    CALLERS,
     HEALED_SECONDS,
     MIXED,
     RATE,
@@ -28,7 +29,7 @@ async def test_server_that_dies_is_waited_for(
     """The postmaster is killed and comes back: 503 in time, alive, and on again within seconds."""
     await experiment.start()
 
-    async with experiment.load(rate=RATE, word=MIXED):
+    async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
         for _ in range(scale.pick(1, 5)):
             await a_moment(scale.pick(0.4, 5.0))
             await asyncio.to_thread(database.server.kill)
@@ -51,7 +52,7 @@ async def test_server_that_restarts_is_waited_for(
     """A fast restart ends every session: the daemon is ready again within five seconds."""
     await experiment.start()
 
-    async with experiment.load(rate=RATE, word=MIXED):
+    async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
         for _ in range(5):
             await a_moment(5.0)
             await asyncio.to_thread(database.server.stop)

@@ -8,6 +8,7 @@ from tests.faults.conduct import check_refusals_are_quick
 from tests.faults.database import Database
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.shared import (
+    CALLERS,
     HEALED_SECONDS,
     MIXED,
     RATE,
@@ -25,7 +26,7 @@ async def test_sessions_that_are_ended_are_replaced(
     """Nine of ten intakes succeed meanwhile; afterwards no connection is in use for ever."""
     await experiment.start()
 
-    async with experiment.load(rate=RATE, word=MIXED):
+    async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
         for _ in range(scale.pick(3, 30)):
             await a_moment(scale.pick(0.3, 1.0))
             await database.end_sessions()

@@ -13,6 +13,7 @@ from tests.faults.database import USER, Database
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.mounts import Mounts
 from tests.faults.shared import (
+    CALLERS,
     HEALED_SECONDS,
     MIXED,
     RATE,
@@ -42,7 +43,7 @@ async def test_full_tablespace_refuses_and_goes_on_with_room(
     await experiment.start()
     mounts.again(disk, f"size={shutil.disk_usage(disk).used + scale.pick(3, 10) * (1 << 20)}")
 
-    async with experiment.load(rate=RATE, size=LARGE):
+    async with experiment.load(rate=RATE, connections=CALLERS, size=LARGE):
         await wait_refused(experiment, "store_full")
         await wait_unready(experiment, "No space left")
         await a_moment(scale.pick(0.2, 10.0))
@@ -63,7 +64,7 @@ async def test_user_who_may_not_write_is_waited_for(
     """A right is taken away, and given back: 503 meanwhile, and /readyz says what is forbidden."""
     await experiment.start()
 
-    async with experiment.load(rate=RATE, word=MIXED):
+    async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
         await a_moment(5.0)
         await database.execute(f"REVOKE INSERT ON payloads FROM {USER}")
         await wait_refused(experiment, "store_unavailable")

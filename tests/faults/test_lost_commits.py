@@ -12,7 +12,7 @@ from tests.faults.database import Database
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.ledger import Entry
 from tests.faults.proxy import Proxy, Trouble, reset
-from tests.faults.shared import HEALED_SECONDS, RATE, wait_idle, what_unknown_fates_break
+from tests.faults.shared import CALLERS, HEALED_SECONDS, RATE, wait_idle, what_unknown_fates_break
 from tests.waiting import a_moment, wait_until
 
 # What the message has with which intake commits.
@@ -76,7 +76,7 @@ async def test_commit_of_which_no_answer_came_is_looked_for(
     async with CommitCutter(database.port) as cutter:
         await experiment.start(store=database.url_through(cutter.port))
 
-        async with experiment.load(rate=RATE) as load:
+        async with experiment.load(rate=RATE, connections=CALLERS) as load:
             for _ in range(scale.pick(3, 30)):
                 for moment in ("done", "asked"):
                     cutter.arm(moment, 1)

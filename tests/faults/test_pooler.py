@@ -20,6 +20,7 @@ from tests.faults.experiment import Experiment
 from tests.faults.mounts import needed
 from tests.faults.refusal import refused
 from tests.faults.shared import (
+    CALLERS,
     HEALED_SECONDS,
     MIXED,
     RATE,
@@ -99,7 +100,7 @@ async def test_transaction_pooler_is_good_enough(
             store_postgresql={"statement_cache": 0, "direct_url": database.url},
         )
 
-        async with experiment.load(rate=RATE, word=MIXED):
+        async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
             for _ in range(3):
                 await a_moment(5.0)
                 await database.end_sessions()

@@ -12,6 +12,7 @@ from tests.faults.database import Database
 from tests.faults.experiment import Experiment, Scale
 from tests.faults.mounts import needed, run
 from tests.faults.shared import (
+    CALLERS,
     HEALED_SECONDS,
     MIXED,
     RATE,
@@ -30,7 +31,7 @@ async def test_server_that_stands_still_is_waited_for(
     """Every process of it is stopped: 503 in time, and nothing is left open when it goes on."""
     await experiment.start()
 
-    async with experiment.load(rate=RATE, word=MIXED):
+    async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
         await a_moment(scale.pick(0.3, 5.0))
         database.server.pause()
         try:
@@ -55,7 +56,7 @@ async def test_network_that_swallows_everything_is_waited_for(
     needed("iptables")
     await experiment.start()
 
-    async with experiment.load(rate=RATE, word=MIXED):
+    async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
         await a_moment(5.0)
         with dropped(database.port):
             await wait_unready(experiment, "the database does not answer in time")

@@ -11,6 +11,7 @@ from tests.faults.database import USER, Database
 from tests.faults.experiment import Experiment
 from tests.faults.refusal import refused
 from tests.faults.shared import (
+    CALLERS,
     HEALED_SECONDS,
     MIXED,
     RATE,
@@ -75,7 +76,7 @@ async def test_database_that_becomes_unfit_is_waited_for(
     alter = f"ALTER ROLE {USER} IN DATABASE {database.name}"
     await experiment.start()
 
-    async with experiment.load(rate=RATE, word=MIXED):
+    async with experiment.load(rate=RATE, connections=CALLERS, word=MIXED):
         await a_moment(5.0)
         await database.execute(f"{alter} SET {setting}")
         await database.end_sessions()

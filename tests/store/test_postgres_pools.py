@@ -21,9 +21,14 @@ from tirelessd.store.base import Connections
 from tirelessd.store.postgres.config import PostgresConfig
 from tirelessd.store.postgres.connect import connect
 from tirelessd.store.postgres.pools import PostgresPools
+from tirelessd.store.postgres.store import PostgresStore
 
 PATIENCE_SECONDS = 10.0
 PASSWORD = "correct-horse"
+END_OTHERS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 def config(url: str, **options: Any) -> PostgresConfig:
@@ -92,14 +97,27 @@ async def test_waits_are_told() -> None:
 async def test_a_terminated_session_is_replaced(pools: PostgresPools) -> None:
     """`pg_terminate_backend` on every session costs those under way, and no later one."""
     async with pools.intake() as connection:
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
+        await connection.execute(END_OTHERS)
         with pytest.raises(asyncpg.PostgresError):
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     assert await works(pools)
+
+
+async def test_reads_and_writes_outlive_their_sessions() -> None:
+    """The server ends every session while it is idle: the next call takes another, and succeeds."""
+    url = await make_database()
+    store = PostgresStore(
+        PostgresPools(config(url), ManualClock(), Recorder()), clock=ManualClock()
+    )
+    await store.open()
+    await store.probe()
+
+    await execute(url, END_OTHERS)
+
+    assert await store.pauses() == []
+    await store.probe()
+    await store.close()
 
 
 async def leave_open(pools: PostgresPools) -> None:

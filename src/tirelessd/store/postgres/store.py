@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Concatenate, Final, Never, ParamSpec, TypeVar
 
-from asyncpg import Connection, PostgresError, Record
+from asyncpg import Connection, Record
 
 from tirelessd.core.clock import Clock
 from tirelessd.core.decision import Settlement
@@ -67,15 +67,11 @@ from tirelessd.store.postgres.hints import Hints
 from tirelessd.store.postgres.lane import Lane
 from tirelessd.store.postgres.outage import Outage
 from tirelessd.store.postgres.pools import Borrowed, Pools
+from tirelessd.store.postgres.reading import read_from
 from tirelessd.store.postgres.snapshot import snapshot
-from tirelessd.store.postgres.transaction import begin_read, discard, roll_back
 from tirelessd.store.postgres.upkeep import Purge
 from tirelessd.store.tokens import random_numbers
 
-# The longest a single read may take; a count of a million items takes a fraction of a second.
-READ_SECONDS: Final = 5.0
-# What a server that does not answer at all is given beyond that.
-GRACE_SECONDS: Final = 1.0
 # How far apart looks may be that find nothing while hints are heard.
 LISTENING_POLL_SECONDS: Final = 5.0
 # Rows that a purge deletes in one commit, so that others wait only a few milliseconds for it.
@@ -345,35 +341,13 @@ class PostgresStore(Store):
         started_at = self._clock.monotonic()
         failure: Exception | None = None
         try:
-            async with self._pools.reads() as connection:
-                return await _read_on(connection, read, *args, **kwargs)
+            return await read_from(self._pools.reads, read, *args, **kwargs)
         except Exception as error:
             failure = store_error(error, fault_of(error))
             raise failure from error
         finally:
             duration = self._clock.monotonic() - started_at
             self._emit(StoreOperationFinished(verb, duration, kind_of(failure)))
-
-
-async def _read_on(
-    connection: Connection[Record],
-    read: Callable[Concatenate[Connection[Record], P], Awaitable[T]],
-    /,
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> T:
-    try:
-        async with asyncio.timeout(READ_SECONDS + GRACE_SECONDS):
-            await connection.execute(begin_read(READ_SECONDS))
-            found = await read(connection, *args, **kwargs)
-            await connection.execute("COMMIT")
-            return found
-    except PostgresError:
-        await roll_back(connection)
-        raise
-    except BaseException:
-        discard(connection)
-        raise
 
 
 class _Lanes:
