@@ -15,6 +15,7 @@ from tests.waiting import wait_until
 from tirelessd.api.ops import build_ops_app
 from tirelessd.core.item import ShownState
 from tirelessd.core.queue import QueueConfig
+from tirelessd.engine.capacity import Mark
 from tirelessd.engine.engine import Status
 from tirelessd.engine.health import Health
 from tirelessd.engine.pool import PoolReading
@@ -57,7 +58,9 @@ class Daemon:
             last_claim_at=1_000.0,
             last_progress_at=0.0,
         )
-        taken = TakenSnapshot(Snapshot({"work": FULL}, FULL, 4096, 1 << 30, 512), 1_000.0, 0.01)
+        taken = TakenSnapshot(
+            Snapshot({"work": FULL}, FULL, 4096, 1 << 30, 512), 1_000.0, 0.01, Mark({}, 0)
+        )
         self.status = Status("running", {"work": pool}, None, taken, {"slot": 4})
 
     def application(self) -> web.Application:
@@ -178,7 +181,9 @@ async def test_a_paused_queue_wants_no_pods(client: Client, daemon: Daemon) -> N
     daemon.status = replace(
         daemon.status,
         pools={"work": replace(pool, is_paused=True), "play": replace(pool, busy=4)},
-        snapshot=TakenSnapshot(Snapshot(queues, FULL, 4096, 1 << 30, 512), 1_000.0, 0.01),
+        snapshot=TakenSnapshot(
+            Snapshot(queues, FULL, 4096, 1 << 30, 512), 1_000.0, 0.01, Mark({}, 0)
+        ),
     )
 
     _, wanted = await ask(client, "/scalez")

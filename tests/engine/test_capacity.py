@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tirelessd.core.item import ShownState
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.capacity import RETRY_AFTER_CAP_SECONDS, Capacity
+from tirelessd.store.base import QueueSnapshot
+
+
+def counted(items: int) -> dict[str, QueueSnapshot]:
+    """What the store says of the queue."""
+    return {"work": QueueSnapshot({ShownState.READY: items}, 0.0, {})}
 
 
 async def test_places_are_granted_up_to_the_capacity() -> None:
@@ -74,3 +83,39 @@ async def test_unknown_queues_cost_nothing() -> None:
     capacity.add("gone", 3)
 
     assert capacity.retry_after_seconds("gone") == 1
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_count_of_the_store_is_adopted(*, is_shared: bool) -> None:
+    """While nothing happens here, it knows best."""
+    capacity = Capacity([QueueConfig("work", capacity_items=5)])
+
+    capacity.adopt(counted(4), capacity.mark(), is_shared=is_shared)
+
+    assert capacity.held("work") == 4
+
+
+async def test_count_that_time_has_passed_over_is_not_adopted() -> None:
+    """Whoever has the store to himself knows exactly what has come since."""
+    capacity = Capacity([QueueConfig("work", capacity_items=5)])
+    mark = capacity.mark()
+    capacity.reserve("work", 2)
+    during = capacity.held("work")
+
+    capacity.adopt(counted(0), mark, is_shared=False)
+    capacity.conclude("work", 2, 2)
+    capacity.adopt(counted(0), mark, is_shared=False)
+
+    assert (during, capacity.held("work")) == (2, 2)
+
+
+async def test_count_of_a_shared_store_is_adopted_whatever_happens_here() -> None:
+    """What others have ended or accepted counts, and what has come here since, too."""
+    capacity = Capacity([QueueConfig("work", capacity_items=100)])
+    capacity.conclude("work", capacity.reserve("work", 90), 90)
+    mark = capacity.mark()
+    capacity.reserve("work", 2)
+
+    capacity.adopt(counted(7), mark, is_shared=True)
+
+    assert capacity.held("work") == 9

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from asyncpg import Connection, Record
+from msgspec.structs import replace
 
 from tests.clock import ManualClock
 from tests.engine.script import FAST_RETRY, Gate, House
 from tests.postgres import make_database
 from tests.store.still import MIGRATION, StillDatabase, StillPools
+from tests.waiting import a_moment
 from tirelessd.core.clock import SystemClock
+from tirelessd.core.errors import QueueFull
 from tirelessd.core.events import (
     ItemSucceeded,
     LateCompletion,
@@ -26,10 +29,13 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.item import ShownState, State
 from tirelessd.core.queue import QueueConfig
+from tirelessd.engine import upkeep
+from tirelessd.store.base import Snapshot
 from tirelessd.store.postgres.config import PostgresConfig
 from tirelessd.store.postgres.pools import Borrowed, passing
 from tirelessd.store.postgres.store import PostgresStore
 
+FEW = 20
 WORK = QueueConfig("work", slots=2, lease_seconds=0.9, retry=FAST_RETRY)
 
 
@@ -68,8 +74,8 @@ class RunningDatabase(StillDatabase):
 class Pod(House):
     """An engine on a database that others share."""
 
-    def __init__(self, url: str, poll_seconds: float = 1.0) -> None:
-        super().__init__(Path(), (WORK,))
+    def __init__(self, url: str, poll_seconds: float = 1.0, queue: QueueConfig = WORK) -> None:
+        super().__init__(Path(), (queue,))
         self._url = url
         self._poll_seconds = poll_seconds
         self.gates = [Gate() for _ in range(WORK.slots)]
@@ -80,6 +86,15 @@ class Pod(House):
         store = PostgresStore(pools, clock=clock, emit=self.recorder)
         store.poll_seconds = self._poll_seconds
         return store
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """It runs, and is killed at the end, unless it is dead by then."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.crash()
 
     async def fill(self) -> None:
         """Every slot is taken, until its gate is opened."""
@@ -101,12 +116,10 @@ async def make_url() -> str:
 @asynccontextmanager
 async def running(one: Pod, two: Pod) -> AsyncIterator[tuple[Pod, Pod]]:
     """Two engines at work; the first one's slots are taken before there is a second."""
-    await one.start()
-    await one.fill()
-    await two.start()
-    yield one, two
-    await one.crash()
-    await two.crash()
+    async with one.at_work():
+        await one.fill()
+        async with two.at_work():
+            yield one, two
 
 
 @pytest.fixture
@@ -188,3 +201,30 @@ async def test_work_of_a_pod_that_died_is_done_by_another(pods: tuple[Pod, Pod])
     snapshot = (await two.store.snapshot(["work"])).queues["work"]
     assert snapshot.counts[ShownState.SUCCEEDED] == 20 + WORK.slots
     assert snapshot.unfinished == 0
+
+
+async def test_items_that_others_end_free_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that only accepts does not count for ever what has been done elsewhere."""
+    monkeypatch.setattr(upkeep, "SNAPSHOT_SECONDS", 0.05)
+    url = await make_url()
+    intake = Pod(url, queue=replace(WORK, slots=0, capacity_items=FEW))
+    slots = Pod(url)
+
+    async with intake.at_work(), slots.at_work():
+        snapshot = intake.store.snapshot
+
+        async def busy_snapshot(queues: Sequence[str]) -> Snapshot:
+            counted = await snapshot(queues)
+            # Under load something comes in while the store counts, every time.
+            with suppress(QueueFull):
+                await intake.submit(b"meanwhile")
+            return counted
+
+        monkeypatch.setattr(intake.store, "snapshot", busy_snapshot)
+        accepted = 0
+        async with asyncio.timeout(10):
+            while accepted < 3 * FEW:
+                with suppress(QueueFull):
+                    await intake.submit(b"%d" % accepted)
+                    accepted += 1
+                await a_moment()

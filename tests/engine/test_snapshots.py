@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tests.clock import ManualClock
 from tests.recorder import Recorder
+from tirelessd.core.queue import QueueConfig
+from tirelessd.engine.capacity import Capacity
 from tirelessd.engine.snapshots import REUSE_CAP_SECONDS, REUSE_FACTOR, Snapshots
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Snapshot
@@ -36,7 +38,8 @@ async def open_snapshots(path: Path) -> tuple[CountingStore, Snapshots]:
     clock = ManualClock()
     store = CountingStore(path / "tirelessd.db", clock)
     await store.open()
-    return store, Snapshots(store, ["work"], clock, Supervisor(Recorder()))
+    capacity = Capacity([QueueConfig("work")])
+    return store, Snapshots(store, ["work"], capacity, clock, Supervisor(Recorder()))
 
 
 async def test_concurrent_readers_share_a_snapshot(tmp_path: Path) -> None:

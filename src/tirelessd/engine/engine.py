@@ -99,7 +99,7 @@ class Engine:
         self._drain = Drain(self._pools, emit)
         self._pauses = Pauses(store, self._pools)
         names = [config.name for config in known]
-        self._snapshots = Snapshots(store, names, clock, self._supervisor)
+        self._snapshots = Snapshots(store, names, self._capacity, clock, self._supervisor)
         self.intake = Intake(
             queues, self._pools, store, self._capacity, self._watch, emit, self._supervisor, tracer
         )
@@ -209,7 +209,8 @@ class Engine:
         # Before any pool claims, or a paused queue would start a few items.
         await self._pauses.refresh()
         self._watch.worked()
-        self._capacity.start_from(taken.snapshot.queues)
+        # Nothing has happened here yet; whoever shares the store makes no difference.
+        self._capacity.adopt(taken.snapshot.queues, taken.mark, is_shared=True)
         self._tell_unconfigured(taken.snapshot.unconfigured)
         self._has_learned = True
 

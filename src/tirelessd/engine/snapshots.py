@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from tirelessd.core.clock import Clock
+from tirelessd.engine.capacity import Capacity, Mark
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Snapshot, Store
 
@@ -20,21 +21,31 @@ REUSE_CAP_SECONDS: Final = 10.0
 
 
 class TakenSnapshot(msgspec.Struct, frozen=True):
-    """A snapshot, when it was taken (host epoch seconds) and how long that took."""
+    """A snapshot, when it was taken (host epoch seconds) and how long that took.
+
+    `mark` is what was known here before.
+    """
 
     snapshot: Snapshot
     taken_at: float
     duration_seconds: float
+    mark: Mark
 
 
 class Snapshots:
     """Takes snapshots on demand and keeps the last."""
 
     def __init__(
-        self, store: Store, queues: Sequence[str], clock: Clock, supervisor: Supervisor
+        self,
+        store: Store,
+        queues: Sequence[str],
+        capacity: Capacity,
+        clock: Clock,
+        supervisor: Supervisor,
     ) -> None:
         self._store = store
         self._queues = queues
+        self._capacity = capacity
         self._clock = clock
         self._supervisor = supervisor
         self._running: asyncio.Task[None] | None = None
@@ -60,8 +71,8 @@ class Snapshots:
         return min(taken * REUSE_FACTOR, REUSE_CAP_SECONDS) if taken > CHEAP_SECONDS else 0.0
 
     async def _take(self) -> None:
-        began_at = self._clock.monotonic()
+        mark, began_at = self._capacity.mark(), self._clock.monotonic()
         snapshot = await self._store.snapshot(self._queues)
         duration_seconds = self._clock.monotonic() - began_at
-        self.last = TakenSnapshot(snapshot, self._clock.wall(), duration_seconds)
+        self.last = TakenSnapshot(snapshot, self._clock.wall(), duration_seconds, mark)
         self._began_at = began_at

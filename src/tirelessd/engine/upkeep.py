@@ -117,11 +117,9 @@ class Upkeep:
                 return
 
     async def snapshot(self) -> None:
-        """Renew the cached counts, and the places that they tell, if nothing changed meanwhile."""
-        changes = self._capacity.changes
+        """Renew the cached counts, and the places that they tell."""
         taken = await self._snapshots.fresh()
-        if self._capacity.changes == changes and self._capacity.is_settled:
-            self._capacity.start_from(taken.snapshot.queues)
+        self._capacity.adopt(taken.snapshot.queues, taken.mark, is_shared=self._store.leases_expire)
 
     async def pauses(self) -> None:
         """Obey pauses that were stored or ran out elsewhere."""

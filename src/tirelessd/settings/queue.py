@@ -234,7 +234,8 @@ class QueueSettings(SettingsModel):
 
     capacity_items: Annotated[int, Field(ge=0, le=1_000_000_000)] = 1_000_000
     """How many unfinished items the queue holds before it answers 503; 0 means unlimited. A million
-    is the backlog that the embedded store is measured with."""
+    is the backlog that the embedded store is measured with. Daemons that share a store count anew
+    every few seconds, and may accept so much more in between."""
 
     idempotency_seconds: Seconds = 86_400.0
     """How long an `Idempotency-Key` is remembered after acceptance. A day covers a caller that
