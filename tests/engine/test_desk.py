@@ -29,7 +29,7 @@ from tirelessd.core.events import (
 )
 from tirelessd.core.item import Selection, ShownState, State
 from tirelessd.core.queue import QueueConfig, RetryPolicy
-from tirelessd.engine.snapshots import REUSE_CAP_SECONDS
+from tirelessd.store.reuse import REUSE_CAP_SECONDS
 
 NOBODY = "01a2042b-f7e7-7644-b1a2-e8a03e0ca4b2"
 

@@ -10,9 +10,10 @@ from tests.clock import ManualClock
 from tests.recorder import Recorder
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.capacity import Capacity
-from tirelessd.engine.snapshots import REUSE_CAP_SECONDS, REUSE_FACTOR, Snapshots
+from tirelessd.engine.snapshots import Snapshots
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Snapshot
+from tirelessd.store.reuse import REUSE_CAP_SECONDS, REUSE_FACTOR
 from tirelessd.store.sqlite import SqliteStore
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,11 +14,10 @@ from tirelessd.core.clock import Clock
 from tirelessd.engine.capacity import Capacity, Mark
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Snapshot, Store
+from tirelessd.store.reuse import reusable_seconds
 
-REUSE_FACTOR: Final = 20.0
-CHEAP_SECONDS: Final = 0.02
-# However long one took: a disk that hung once says nothing about the next.
-REUSE_CAP_SECONDS: Final = 10.0
+# So old may a count of another process be, and be set against what was known here at the time.
+MARKS: Final = 16
 
 
 class TakenSnapshot(msgspec.Struct, frozen=True):
@@ -49,30 +49,41 @@ class Snapshots:
         self._clock = clock
         self._supervisor = supervisor
         self._running: asyncio.Task[None] | None = None
-        self._began_at = -math.inf
+        self._looked_at = self._counted_at = -math.inf
+        self._marks: deque[tuple[float, Mark]] = deque(maxlen=MARKS)
         self.last: TakenSnapshot | None = None
 
     async def fresh(self) -> TakenSnapshot:
         """A snapshot that knows all that was committed before the call, as far as that is cheap.
 
-        One that took long is used again for `REUSE_FACTOR` times as long, but not longer than
-        `REUSE_CAP_SECONDS`, so that reading counts never keeps the store busy, however many ask.
+        One that took long is used again for a while: see `reusable_seconds`.
         """
         asked_at = self._clock.monotonic()
-        while self.last is None or self._began_at < asked_at - self._reusable_seconds():
+        while self.last is None or not self._is_good_for(self.last, asked_at):
             if self._running is None or self._running.done():
                 self._running = self._supervisor.spawn(self._take(), "snapshot")
             # Shielded: one impatient reader must not end the snapshot that others wait for.
             await asyncio.shield(self._running)
         return self.last
 
-    def _reusable_seconds(self) -> float:
-        taken = self.last.duration_seconds if self.last is not None else 0.0
-        return min(taken * REUSE_FACTOR, REUSE_CAP_SECONDS) if taken > CHEAP_SECONDS else 0.0
+    def _is_good_for(self, taken: TakenSnapshot, asked_at: float) -> bool:
+        # Another process may be about to count: then an older one is the best there is.
+        is_latest = self._looked_at >= asked_at
+        return is_latest or self._counted_at >= asked_at - reusable_seconds(taken.duration_seconds)
 
     async def _take(self) -> None:
-        mark, began_at = self._capacity.mark(), self._clock.monotonic()
+        began_at = self._clock.monotonic()
+        self._marks.append((began_at, self._capacity.mark()))
         snapshot = await self._store.snapshot(self._queues)
-        duration_seconds = self._clock.monotonic() - began_at
-        self.last = TakenSnapshot(snapshot, self._clock.wall(), duration_seconds, mark)
-        self._began_at = began_at
+        took = snapshot.took_seconds
+        self.last = TakenSnapshot(
+            snapshot,
+            self._clock.wall() - snapshot.age_seconds,
+            self._clock.monotonic() - began_at if took is None else took,
+            self._mark_before(began_at - snapshot.age_seconds),
+        )
+        self._looked_at, self._counted_at = began_at, began_at - snapshot.age_seconds
+
+    def _mark_before(self, moment: float) -> Mark:
+        earlier = [mark for began_at, mark in self._marks if began_at <= moment]
+        return earlier[-1] if earlier else self._marks[0][1]

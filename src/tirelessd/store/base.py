@@ -139,6 +139,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     Sizes are of the data, of the room left for it, and of the write-ahead log; None where only the
     store's host knows. `ahead_seconds` is how far the store's time was ahead of this host's clock.
     `dead_rows` are still in the way of searches; the oldest transaction may be what keeps them.
+    One that another process took is so old, and took it so long; None for whoever asked to measure.
     """
 
     queues: Mapping[str, QueueSnapshot]
@@ -149,6 +150,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     ahead_seconds: float = 0.0
     dead_rows: int | None = None
     oldest_transaction_seconds: float | None = None
+    age_seconds: float = 0.0
+    took_seconds: float | None = None
 
 
 class Pause(msgspec.Struct, frozen=True):

@@ -1,15 +1,24 @@
-"""The snapshot: counts and ages of every queue, from index ranges."""
+"""The snapshot: counts and ages of every queue, from index ranges.
+
+Where counting takes long, one process counts and the others read what it counted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 from asyncpg import Connection, Record
+from msgspec.structs import replace
 
+from tirelessd.core.clock import Clock
 from tirelessd.core.item import ShownState, State
 from tirelessd.store.base import QueueSnapshot, Snapshot
+from tirelessd.store.commit import Operation
 from tirelessd.store.postgres.claim import LEVELS
+from tirelessd.store.postgres.transaction import Transaction
+from tirelessd.store.reuse import REUSE_CAP_SECONDS, reusable_seconds
 
 _COUNT_QUEUED: Final = f"""
 SELECT '{{shown}}' AS shown, sum(at_level.count)::bigint AS count, min(at_level.first) AS first
@@ -90,24 +99,91 @@ SELECT pg_database_size(current_database()), tirelessd_now(),
 """
 
 
-async def snapshot(connection: Connection[Record], queues: Sequence[str], wall: float) -> Snapshot:
-    """All queues at one moment; `wall` is this host's time."""
-    stored = [name for (name,) in await connection.fetch(QUEUE_NAMES)]
-    names = [*queues, *(name for name in stored if name not in queues)]
+_KEPT: Final = "SELECT content, tirelessd_now() FROM snapshots"
+_KEEP: Final = """
+INSERT INTO snapshots (taken_at, content) VALUES ($1, $2)
+ON CONFLICT (only_one) DO UPDATE SET taken_at = excluded.taken_at, content = excluded.content
+WHERE snapshots.taken_at < excluded.taken_at
+"""
+# Until the end of the transaction that counts; any number will do that nobody else uses.
+IS_FIRST: Final = "SELECT pg_try_advisory_xact_lock(7236270211904387684)"
+# Behind one who counts, what was counted before is good enough for so long.
+_BEHIND_SECONDS: Final = 3 * REUSE_CAP_SECONDS
+
+
+class Count(msgspec.Struct, frozen=True):
+    """What one process counted for all of them; `counted_at` is the database's time."""
+
+    queues: Mapping[str, QueueSnapshot]
+    size_bytes: int
+    dead_rows: int
+    oldest_transaction_seconds: float
+    counted_at: float
+    took_seconds: float = 0.0
+
+    def snapshot(self, queues: Sequence[str], now: float, wall: float) -> Snapshot:
+        """For a process that has these queues; `now` is the database's time, `wall` its host's."""
+        nothing = _sum([])
+        return Snapshot(
+            queues={name: self.queues.get(name, nothing) for name in queues},
+            unconfigured=_sum([each for name, each in self.queues.items() if name not in queues]),
+            size_bytes=self.size_bytes,
+            free_bytes=None,
+            log_bytes=None,
+            ahead_seconds=now - wall,
+            dead_rows=self.dead_rows,
+            oldest_transaction_seconds=self.oldest_transaction_seconds,
+            age_seconds=max(now - self.counted_at, 0.0),
+            took_seconds=self.took_seconds,
+        )
+
+
+class Keep(Operation[None]):
+    """A count that took long, for the others to read."""
+
+    verb = "snapshot"
+    is_patient = False
+
+    def __init__(self, count: Count) -> None:
+        super().__init__()
+        self.count = count
+
+
+async def keep(tx: Transaction, operations: Sequence[Keep]) -> None:
+    """The latest is the one that is kept."""
+    for operation in operations:
+        content = msgspec.json.encode(operation.count).decode()
+        await tx.write(_KEEP, operation.count.counted_at, content)
+
+
+async def look(connection: Connection[Record], clock: Clock) -> tuple[Count, float]:
+    """What another process has counted not long ago, or is counted now; the database's time."""
+    found = await connection.fetch(_KEPT)
+    for content, now in found:
+        kept = msgspec.json.decode(content, type=Count)
+        age_seconds = now - kept.counted_at
+        if age_seconds < reusable_seconds(kept.took_seconds):
+            return kept, now
+        [(is_first,)] = await connection.fetch(IS_FIRST)
+        if not is_first and age_seconds < _BEHIND_SECONDS:
+            return kept, now
+    began_at = clock.monotonic()
+    counted = await count(connection)
+    return replace(counted, took_seconds=clock.monotonic() - began_at), counted.counted_at
+
+
+async def count(connection: Connection[Record]) -> Count:
+    """All queues that have items, at one moment."""
+    names = [name for (name,) in await connection.fetch(QUEUE_NAMES)]
     counted = await connection.fetch(COUNTS, names)
-    ages = await connection.fetch(READY_AGES, names)
-    ready_ages = {row[0]: row[1] for row in ages}
-    found = {name: _queue(name, counted, ready_ages) for name in names}
+    ready_ages = {row[0]: row[1] for row in await connection.fetch(READY_AGES, names)}
     [(size_bytes, now, dead_rows, oldest_seconds)] = await connection.fetch(STATE)
-    return Snapshot(
-        queues={name: found[name] for name in queues},
-        unconfigured=_sum([found[name] for name in stored if name not in queues]),
+    return Count(
+        queues={name: _queue(name, counted, ready_ages) for name in names},
         size_bytes=size_bytes,
-        free_bytes=None,
-        log_bytes=None,
-        ahead_seconds=now - wall,
         dead_rows=int(dead_rows),
         oldest_transaction_seconds=float(oldest_seconds),
+        counted_at=now,
     )
 
 

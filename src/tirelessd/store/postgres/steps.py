@@ -29,6 +29,7 @@ from tirelessd.store.operations import (
 from tirelessd.store.postgres.accept import enqueue
 from tirelessd.store.postgres.claim import claim, reclaim, refill
 from tirelessd.store.postgres.settle import release, renew, settle
+from tirelessd.store.postgres.snapshot import Keep, keep
 from tirelessd.store.postgres.transaction import Transaction
 from tirelessd.store.postgres.upkeep import (
     Purge,
@@ -60,6 +61,7 @@ _STEPS: Final[Sequence[tuple[type[Operation[Any]], _Step]]] = (
     (Redrive, redrive),
     (DeleteDead, delete_dead),
     (Purge, purge),
+    (Keep, keep),
     (Enqueue, enqueue),
     (Reclaim, reclaim),
     (Settle, refill),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Concatenate, Final, Never, ParamSpec, TypeVar
 
 from asyncpg import Connection, Record
@@ -68,8 +69,9 @@ from tirelessd.store.postgres.lane import Lane
 from tirelessd.store.postgres.outage import Outage
 from tirelessd.store.postgres.pools import Borrowed, Pools
 from tirelessd.store.postgres.reading import read_from
-from tirelessd.store.postgres.snapshot import snapshot
+from tirelessd.store.postgres.snapshot import Keep, look
 from tirelessd.store.postgres.upkeep import Purge
+from tirelessd.store.reuse import CHEAP_SECONDS
 from tirelessd.store.tokens import random_numbers
 
 # How far apart looks may be that find nothing while hints are heard.
@@ -300,8 +302,13 @@ class PostgresStore(Store):
         return await self._read("pauses", reads.pauses)
 
     async def snapshot(self, queues: Sequence[str]) -> Snapshot:
-        """Counts and ages, in one snapshot of the database."""
-        return await self._read("snapshot", snapshot, queues, self._clock.wall())
+        """Counts and ages, of one moment; another process may have counted, if it takes long."""
+        counted, now = await self._read("snapshot", look, self._clock)
+        if counted.counted_at == now and counted.took_seconds > CHEAP_SECONDS:
+            # The others count for themselves if it cannot be kept; the lane has told why.
+            with suppress(StoreError):
+                await self._open_lanes().upkeep.submit(Keep(counted))
+        return counted.snapshot(queues, now, self._clock.wall())
 
     def connections(self) -> Connections:
         """How many it has, over all pools."""
