@@ -6,20 +6,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
-from asyncpg import Connection, Record
 from msgspec.structs import replace
 
-from tests.clock import ManualClock
-from tests.engine.script import FAST_RETRY, Gate, House
-from tests.postgres import make_database
-from tests.store.still import MIGRATION, StillDatabase, StillPools
+from tests.engine.pods import WORK, Pod, make_url
 from tests.waiting import a_moment
-from tirelessd.core.clock import SystemClock
 from tirelessd.core.errors import QueueFull
 from tirelessd.core.events import (
     ItemSucceeded,
@@ -28,89 +20,10 @@ from tirelessd.core.events import (
     StoreOperationFinished,
 )
 from tirelessd.core.item import ShownState, State
-from tirelessd.core.queue import QueueConfig
 from tirelessd.engine import upkeep
 from tirelessd.store.base import Snapshot
-from tirelessd.store.postgres.config import PostgresConfig
-from tirelessd.store.postgres.pools import Borrowed, passing
-from tirelessd.store.postgres.store import PostgresStore
 
 FEW = 20
-WORK = QueueConfig("work", slots=2, lease_seconds=0.9, retry=FAST_RETRY)
-
-
-class RunningPools(StillPools):
-    """Connections to a database in which time passes."""
-
-    async def tell_time(self, connection: Connection[Record]) -> None:
-        """The database knows."""
-
-    @property
-    def carry_hints(self) -> bool:
-        """Nothing is in between."""
-        return True
-
-    def hints(self) -> Borrowed:
-        """A connection of no pool."""
-        return passing(PostgresConfig(url=self.url, allows_unsafe_durability=True), self.url)
-
-
-class RunningDatabase(StillDatabase):
-    """A database of one test's own."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return self._url
-
-    async def open(self) -> None:
-        """Its tables are there."""
-
-
-class Pod(House):
-    """An engine on a database that others share."""
-
-    def __init__(self, url: str, poll_seconds: float = 1.0, queue: QueueConfig = WORK) -> None:
-        super().__init__(Path(), (queue,))
-        self._url = url
-        self._poll_seconds = poll_seconds
-        self.gates = [Gate() for _ in range(WORK.slots)]
-
-    def make_store(self, clock: SystemClock) -> Any:
-        """The shared store."""
-        pools = RunningPools(RunningDatabase(self._url), ManualClock())
-        store = PostgresStore(pools, clock=clock, emit=self.recorder)
-        store.poll_seconds = self._poll_seconds
-        return store
-
-    @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """It runs, and is killed at the end, unless it is dead by then."""
-        await self.start()
-        try:
-            yield
-        finally:
-            await self.crash()
-
-    async def fill(self) -> None:
-        """Every slot is taken, until its gate is opened."""
-        for number, gate in enumerate(self.gates):
-            self.handlers["work"].script(b"blocker %d" % number, gate)
-            await self.submit(b"blocker %d" % number)
-            await asyncio.wait_for(gate.reached.wait(), 10)
-
-
-async def make_url() -> str:
-    """A database with the tables in it."""
-    url = await make_database()
-    connection = await asyncpg.connect(url)
-    await connection.execute(MIGRATION)
-    await connection.close()
-    return url
 
 
 @asynccontextmanager

@@ -76,7 +76,7 @@ async def test_items_of_a_removed_queue_are_kept_and_told_of(make_house: MakeHou
 
     (found,) = house.recorder.of(UnconfiguredItemsFound)
     view = await house.engine.desk.item(item_id)
-    assert found.count == 1
+    assert (found.count, list(found.queues)) == (1, ["old"])
     assert (view.waiting_for, view.max_attempts) == ("unconfigured", None)
 
 

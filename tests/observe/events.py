@@ -44,7 +44,7 @@ EXAMPLES: tuple[Event, ...] = (
     events.StoreFailed("disk I/O error", "other"),
     events.StoreHealed(1.5),
     events.ListenerOpened("api", "http://127.0.0.1:8080"),
-    events.UnconfiguredItemsFound(3),
+    events.UnconfiguredItemsFound(3, ["former"]),
     events.LifecycleChanged("running"),
     events.ItemDrained("work", "item-1", "released"),
     events.DrainFinished({"finished": 2, "released": 1, "abandoned": 0}, 1.25),

@@ -321,6 +321,13 @@ def test_fingerprint_tells_configurations_apart() -> None:
     assert one.fingerprint == same.fingerprint != other.fingerprint
 
 
+def test_roles_of_one_configuration_have_one_fingerprint() -> None:
+    """Who accepts and who attempts differ in nothing that treats an item differently."""
+    shared = parse({**with_queue(slots=1), "store": "postgresql://shop@db/shop"})
+
+    assert shared.in_role("intake").fingerprint == shared.in_role("slots").fingerprint
+
+
 def test_error_counts_the_other_problems() -> None:
     """The one line has the first problem and how many more there are."""
     with pytest.raises(SettingsError) as raised:

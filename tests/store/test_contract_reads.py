@@ -161,6 +161,18 @@ async def test_snapshot_sums_up_what_is_not_configured(shelf: Shelf) -> None:
     assert (unconfigured.counts[ShownState.READY], unconfigured.counts[ShownState.DEAD]) == (1, 1)
     assert unconfigured.ready_age_seconds == 3.0
     assert unconfigured.unfinished == 1
+    assert snapshot.unconfigured_names == ["former", "older"]
+
+
+async def test_snapshot_names_no_queue_that_is_done_with(shelf: Shelf) -> None:
+    """A removed queue whose items all went well wants nothing of anybody."""
+    await shelf.put(new_item("former"))
+    await shelf.settle(*[succeed(claim) for claim in await shelf.take("former")])
+
+    snapshot = await shelf.store.snapshot([])
+
+    assert snapshot.unconfigured.counts[ShownState.SUCCEEDED] == 1
+    assert snapshot.unconfigured_names == []
 
 
 async def test_snapshot_measures_the_store(shelf: Shelf) -> None:

@@ -243,9 +243,13 @@ class ListenerOpened(Event, frozen=True):
 
 
 class UnconfiguredItemsFound(Event, frozen=True):
-    """The store holds unfinished or dead items of queues that are no longer configured."""
+    """The store holds unfinished or dead items of queues that are not configured here.
+
+    `queues` names the first of them.
+    """
 
     count: int
+    queues: Sequence[str]
 
 
 class LifecycleChanged(Event, frozen=True):

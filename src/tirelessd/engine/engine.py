@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -16,10 +17,8 @@ from tirelessd.core.events import (
     Event,
     LifecycleChanged,
     LifecycleState,
-    UnconfiguredItemsFound,
     UnexpectedError,
 )
-from tirelessd.core.item import ShownState
 from tirelessd.core.policy import StoredRetrying, stored_retrying
 from tirelessd.core.queue import CANARY, QueueConfig, RetryPolicy
 from tirelessd.core.tracer import NO_TRACER, Tracer
@@ -41,9 +40,12 @@ from tirelessd.engine.snapshots import Snapshots, TakenSnapshot
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.engine.sweep import Sweep
 from tirelessd.engine.upkeep import Upkeep
-from tirelessd.store.base import QueueSnapshot, Store
+from tirelessd.store.base import Store
 
 STOP_SECONDS: Final = 1.0
+# For the lost leases of queues that are not configured here. Their limits are known to others, who
+# may allow more: so such an item goes back soon, and ends by its own deadline at the latest.
+KEPT: Final = RetryPolicy(max_attempts=sys.maxsize, max_lost_leases=sys.maxsize, cap_seconds=10.0)
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -191,9 +193,9 @@ class Engine:
         )
 
     def _retrying_for(self, queue: str) -> StoredRetrying:
-        """The queue's policy; the default one for items of queues that are gone."""
+        """The queue's policy; for queues that this process does not know, one that keeps trying."""
         known = self._retrying.get(queue)
-        return known if known is not None else stored_retrying(RetryPolicy(), self._source)
+        return known if known is not None else stored_retrying(KEPT, self._source)
 
     def store_is_away(self, error: StoreError) -> None:
         """The store could not be reached yet: readiness says why, until it was."""
@@ -211,7 +213,7 @@ class Engine:
         self._watch.worked()
         # Nothing has happened here yet; whoever shares the store makes no difference.
         self._capacity.adopt(taken.snapshot.queues, taken.mark, is_shared=True)
-        self._tell_unconfigured(taken.snapshot.unconfigured)
+        self._upkeep.tell_unconfigured(taken.snapshot)
         self._has_learned = True
 
     async def start(self) -> None:
@@ -244,11 +246,6 @@ class Engine:
     def _working(self) -> Mapping[str, Handler]:
         """The handlers that anything is handed to."""
         return {queue.name: self._handlers[queue.name] for queue in self._queues if queue.slots}
-
-    def _tell_unconfigured(self, left: QueueSnapshot) -> None:
-        """Items of queues that are no longer configured are kept and never claimed: say so."""
-        if count := left.unfinished + left.counts.get(ShownState.DEAD, 0):
-            self._emit(UnconfiguredItemsFound(count))
 
     def begin_drain(self) -> None:
         """Be unready, claim nothing, hand nothing off; intake goes on until `drain`."""

@@ -16,7 +16,9 @@ from tirelessd.core.events import (
     DeadItemsPurged,
     Emit,
     ItemDied,
+    UnconfiguredItemsFound,
 )
+from tirelessd.core.item import ShownState
 from tirelessd.core.outcome import DeadReason
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.capacity import Capacity
@@ -25,7 +27,7 @@ from tirelessd.engine.pauses import Pauses
 from tirelessd.engine.reclaim import BATCH_ITEMS, Reclaim
 from tirelessd.engine.snapshots import Snapshots
 from tirelessd.engine.supervisor import Supervisor
-from tirelessd.store.base import Store
+from tirelessd.store.base import Snapshot, Store
 
 RECLAIM_SECONDS: Final = 1.0
 EXPIRE_SECONDS: Final = 1.0
@@ -34,6 +36,8 @@ SNAPSHOT_SECONDS: Final = 2.0
 PAUSES_SECONDS: Final = 1.0
 PROBE_SECONDS: Final = 2.0
 PROBE_DOWN_SECONDS: Final = 0.25
+# As many as a line is read with; whoever has more finds the others when these are gone.
+NAMES_TOLD: Final = 10
 
 
 class Upkeep:
@@ -58,6 +62,7 @@ class Upkeep:
         self._snapshots = snapshots
         self._capacity = capacity
         self._emit = emit
+        self._told: frozenset[str] = frozenset()
 
     def start(self, supervisor: Supervisor) -> None:
         """Start every round."""
@@ -120,6 +125,19 @@ class Upkeep:
         """Renew the cached counts, and the places that they tell."""
         taken = await self._snapshots.fresh()
         self._capacity.adopt(taken.snapshot.queues, taken.mark, is_shared=self._store.leases_expire)
+        self.tell_unconfigured(taken.snapshot)
+
+    def tell_unconfigured(self, snapshot: Snapshot) -> None:
+        """Warn of items whose queues are not configured here, once for as long as there are any.
+
+        Not at the start alone: another process may accept for a queue that this one never knew.
+        """
+        names, told = snapshot.unconfigured_names, self._told
+        self._told = frozenset(names)
+        if self._told - told:
+            left = snapshot.unconfigured
+            count = left.unfinished + left.counts.get(ShownState.DEAD, 0)
+            self._emit(UnconfiguredItemsFound(count, names[:NAMES_TOLD]))
 
     async def pauses(self) -> None:
         """Obey pauses that were stored or ran out elsewhere."""

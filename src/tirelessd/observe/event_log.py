@@ -269,7 +269,7 @@ class EventLog:
         self._write(lines.LISTENER_OPENED, listener=event.name, url=event.url)
 
     def _unconfigured_items(self, event: UnconfiguredItemsFound) -> None:
-        self._write(lines.ITEMS_UNCONFIGURED, items=event.count)
+        self._write(lines.ITEMS_UNCONFIGURED, items=event.count, queues=list(event.queues))
 
     def _lifecycle_changed(self, event: LifecycleChanged) -> None:
         self._write(lines.LIFECYCLE_CHANGED, state=event.state)

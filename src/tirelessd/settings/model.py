@@ -349,8 +349,8 @@ class Settings(BaseSettings):
 
     @property
     def fingerprint(self) -> str:
-        """Twelve digits that tell one configuration from another; secrets have no part in them."""
-        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """Twelve digits that tell one configuration from another, whatever its secrets and role."""
+        return sha256(self.model_dump_json(exclude={"role"}).encode()).hexdigest()[:12]
 
     def in_role(self, role: Role) -> Self:
         """The same settings in another role; raises `Contradictions`."""

@@ -136,6 +136,8 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """All queues at one moment; items of unconfigured queues stand in a sum of their own.
 
+    `unconfigured_names` are those of which it has unfinished or dead ones.
+
     Sizes are of the data, of the room left for it, and of the write-ahead log; None where only the
     store's host knows. `ahead_seconds` is how far the store's time was ahead of this host's clock.
     `dead_rows` are still in the way of searches; the oldest transaction may be what keeps them.
@@ -152,6 +154,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     oldest_transaction_seconds: float | None = None
     age_seconds: float = 0.0
     took_seconds: float | None = None
+    unconfigured_names: Sequence[str] = ()
 
 
 class Pause(msgspec.Struct, frozen=True):

@@ -124,9 +124,11 @@ class Count(msgspec.Struct, frozen=True):
     def snapshot(self, queues: Sequence[str], now: float, wall: float) -> Snapshot:
         """For a process that has these queues; `now` is the database's time, `wall` its host's."""
         nothing = _sum([])
+        others = {name: each for name, each in self.queues.items() if name not in queues}
         return Snapshot(
             queues={name: self.queues.get(name, nothing) for name in queues},
-            unconfigured=_sum([each for name, each in self.queues.items() if name not in queues]),
+            unconfigured=_sum(list(others.values())),
+            unconfigured_names=[name for name, each in others.items() if _is_left(each)],
             size_bytes=self.size_bytes,
             free_bytes=None,
             log_bytes=None,
@@ -196,6 +198,10 @@ def _queue(name: str, counted: Sequence[Record], ready_ages: Mapping[str, float]
             counts[state] += number
             ages[state] = max(ages[state], age)
     return QueueSnapshot(counts, max(ready_ages[name], 0.0), ages)
+
+
+def _is_left(queue: QueueSnapshot) -> bool:
+    return queue.unfinished > 0 or queue.counts[ShownState.DEAD] > 0
 
 
 def _sum(parts: Sequence[QueueSnapshot]) -> QueueSnapshot:

@@ -83,9 +83,11 @@ def snapshot(db: apsw.Connection, now: float, path: Path, queues: Sequence[str])
     stored = [name for (name,) in rows(db, QUEUE_NAMES)]
     # A queue without a row has nothing to be counted, and most of an idle daemon's queues are such.
     found = dict.fromkeys(queues, _sum(())) | {name: _queue(db, now, name) for name in stored}
+    others = [name for name in stored if name not in queues]
     return Snapshot(
         queues={name: found[name] for name in queues},
-        unconfigured=_sum([found[name] for name in stored if name not in queues]),
+        unconfigured=_sum([found[name] for name in others]),
+        unconfigured_names=[name for name in others if _is_left(found[name])],
         size_bytes=pragma(db, "page_count") * pragma(db, "page_size"),
         free_bytes=_free_bytes(path),
         log_bytes=_log_bytes(path),
@@ -106,6 +108,10 @@ def _queue(db: apsw.Connection, now: float, queue: str) -> QueueSnapshot:
 def _age(db: apsw.Connection, now: float, row: int | None) -> float:
     found = rows(db, "SELECT accepted_at FROM items WHERE row = :row", row=row)
     return float(max(now - found[0][0], 0.0)) if found else 0.0
+
+
+def _is_left(queue: QueueSnapshot) -> bool:
+    return queue.unfinished > 0 or queue.counts[ShownState.DEAD] > 0
 
 
 def _sum(parts: Sequence[QueueSnapshot]) -> QueueSnapshot:
