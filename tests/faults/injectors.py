@@ -7,11 +7,13 @@ import random
 import resource
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import apsw
+import asyncpg
 
+from tests.faults.database import Database
 from tests.faults.experiment import Experiment
 from tests.faults.proxy import Proxy, Trouble
 from tests.waiting import a_moment
@@ -24,13 +26,15 @@ LOCKED = "another process holds the database's write lock"
 class Scene:
     """What injectors work on: an experiment with a proxy on either side of the daemon.
 
-    Whoever touches the process holds `process`, so that it is killed only while it runs.
+    Whoever touches the process holds `process`, so that it is killed only while it runs; and so it
+    is with the server of a shared store.
     """
 
     experiment: Experiment
     front: Proxy
     back: Proxy
     process: asyncio.Lock = field(default_factory=asyncio.Lock)
+    server: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 Injector = Callable[[Scene, random.Random], Awaitable[None]]
@@ -181,19 +185,59 @@ async def hold_file(scene: Scene, source: random.Random, statement: str) -> None
         db.close()
 
 
-INJECTORS: Mapping[str, Injector] = {
-    each.__name__: each
-    for each in (
-        kill,
-        drain,
-        freeze,
-        slow_disk,
-        few_descriptors,
-        outage,
-        slow_upstream,
-        bad_way_out,
-        bad_way_in,
-        foreign_reader,
-        foreign_writer,
-    )
-}
+async def ended_sessions(scene: Scene, source: random.Random) -> None:
+    """An operator, or a fail-over, ends whatever is connected to the database."""
+    database = shared(scene)
+    for _ in range(source.randint(1, 4)):
+        async with scene.server:
+            await database.end_sessions()
+        await a_moment(source.uniform(0.05, 1.0))
+
+
+async def locked_items(scene: Scene, source: random.Random) -> None:
+    """Somebody holds a lock on the table that everything goes through."""
+    database = shared(scene)
+    async with scene.server:
+        connection = await asyncpg.connect(database.server.url(database.name))
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
+                await a_moment(source.uniform(0.5, 3.0))
+        finally:
+            await connection.close()
+
+
+async def still_server(scene: Scene, source: random.Random) -> None:
+    """The server's processes do not run for a while, and nobody hears a word of it."""
+    server = shared(scene).server
+    async with scene.server:
+        server.pause()
+        await a_moment(source.uniform(0.5, 6.0))
+        server.go_on()
+
+
+async def dead_server(scene: Scene, source: random.Random) -> None:
+    """The server dies, and comes back a little later."""
+    server = shared(scene).server
+    async with scene.server:
+        await asyncio.to_thread(server.kill)
+        await a_moment(source.uniform(0.0, 2.0))
+        await asyncio.to_thread(server.start)
+
+
+def shared(scene: Scene) -> Database:
+    """The database of the experiment, which must have one."""
+    assert scene.experiment.database is not None
+    return scene.experiment.database
+
+
+def named(*injectors: Injector) -> dict[str, Injector]:
+    """Injectors by the names of their functions."""
+    return {getattr(each, "__name__", ""): each for each in injectors}
+
+
+ANYWHERE = named(
+    kill, drain, freeze, few_descriptors, outage, slow_upstream, bad_way_out, bad_way_in
+)
+EMBEDDED = ANYWHERE | named(slow_disk, foreign_reader, foreign_writer)
+SHARED = ANYWHERE | named(ended_sessions, locked_items, still_server, dead_server)

@@ -10,9 +10,11 @@ import sys
 import aiohttp
 import pytest
 
+from tests.faults.database import make_database
 from tests.faults.experiment import Experiment
-from tests.faults.injectors import INJECTORS, Injector, Scene
+from tests.faults.injectors import EMBEDDED, SHARED, Injector, Scene
 from tests.faults.proxy import Proxy
+from tests.postgres import PostgresServer
 from tests.waiting import a_moment
 
 SEEDS = int(os.environ.get("FAULTS_SEEDS") or 20)
@@ -26,11 +28,19 @@ ITEMS_PER_SLOT = 8
 @pytest.mark.soak
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("number", range(SEEDS))
-async def test_swarm_of_faults_breaks_no_promise(experiment: Experiment, number: int) -> None:
-    """Whatever happens at once, nothing is lost, repeated without a crash, or made up."""
+async def test_swarm_of_faults_breaks_no_promise(
+    experiment: Experiment, server: PostgresServer, number: int
+) -> None:
+    """Whatever happens at once, nothing is lost, repeated without a crash, or made up.
+
+    Every other time the store is a shared one.
+    """
     source = experiment.source
+    injectors = EMBEDDED
+    if number % 2:
+        injectors, experiment.database = SHARED, await make_database(server)
     slots, lease_seconds = source.randint(1, 128), source.uniform(2, 20)
-    chosen = source.sample(sorted(INJECTORS), 3)
+    chosen = source.sample(sorted(injectors), 3)
     sys.stdout.write(f"slots {slots}, lease {lease_seconds:.1f} s, faults {chosen}\n")
 
     async with (
@@ -42,7 +52,7 @@ async def test_swarm_of_faults_breaks_no_promise(experiment: Experiment, number:
         scene = Scene(experiment, front, back)
         rate = min(200.0, slots * ITEMS_PER_SLOT)
         async with experiment.load(rate=rate, word=WORDS, port=front.port):
-            await let_loose(scene, [INJECTORS[name] for name in chosen], rate)
+            await let_loose(scene, [injectors[name] for name in chosen], rate)
             await experiment.heal(30)
         await experiment.finish(without={"I6", "I9"})
 
