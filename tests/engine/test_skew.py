@@ -9,9 +9,11 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
+from tests.engine import script
 from tests.engine.pods import WORK, Pod, make_url
 from tests.engine.script import ScriptedHandler
 from tests.waiting import wait_until
+from tirelessd.core.clock import SystemClock
 from tirelessd.core.errors import NotCancellable, QueueFull, StartError, UnknownQueue
 from tirelessd.core.events import (
     ItemDied,
@@ -20,7 +22,7 @@ from tirelessd.core.events import (
     StoreOperationFinished,
     UnconfiguredItemsFound,
 )
-from tirelessd.core.item import Selection, ShownState, State
+from tirelessd.core.item import Selection, State
 from tirelessd.core.queue import QueueConfig, Retention
 from tirelessd.engine import upkeep
 
@@ -41,12 +43,25 @@ async def url() -> str:
     return await make_url()
 
 
+class FastClock(SystemClock):
+    """The clock of a host that is half a minute ahead."""
+
+    def wall(self) -> float:
+        """Epoch seconds, as that host has them."""
+        return super().wall() + 30.0
+
+
 class UnimportableHandler(ScriptedHandler):
     """A handler whose module is not there."""
 
     async def open(self) -> None:
         """Not possible here."""
         raise StartError("no module of that name")
+
+
+def is_reclaim(event: StoreOperationFinished) -> bool:
+    """Whether it is of a look for leases that have ended."""
+    return event.operation == "reclaim"
 
 
 async def change(url: str, sql: str, *values: object) -> None:
@@ -61,10 +76,17 @@ async def is_state(pod: Pod, item_id: str, state: State) -> bool:
     return (await pod.record(item_id)).state is state
 
 
-async def has_handed_back(pod: Pod) -> bool:
-    """Whether a pod has taken over what another one lost, and let go of it."""
-    left = (await pod.store.snapshot([])).unconfigured.counts
-    return bool(pod.recorder.of(LeaseReclaimed)) and not left[ShownState.RUNNING]
+async def leased(url: str) -> int:
+    """How many items are under way, wherever."""
+    connection = await asyncpg.connect(url)
+    count = await connection.fetchval("SELECT count(*) FROM items WHERE state = 'leased'")
+    await connection.close()
+    return int(count)
+
+
+async def is_idle(url: str) -> bool:
+    """Whether nothing is under way anywhere."""
+    return await leased(url) == 0
 
 
 async def has_paused(pod: Pod, *, is_paused: bool) -> bool:
@@ -102,7 +124,7 @@ async def test_lost_lease_of_an_unknown_queue_is_handed_back(url: str) -> None:
         await knows.fill()
         await change(url, "UPDATE items SET attempts = 25, lost_leases = 5")
         await knows.crash()
-        await wait_until(partial(has_handed_back, other), 10)
+        await wait_until(partial(is_idle, url), 10)
         await change(url, "UPDATE items SET due_at = first_due_at")
         async with again.at_work():
             await again.recorder.wait_for(ItemSucceeded, WORK.slots)
@@ -134,9 +156,7 @@ async def test_lease_is_as_long_as_its_holder_says(url: str) -> None:
 
     async with holder.at_work(), hasty.at_work():
         await holder.fill()
-        await hasty.recorder.wait_for(
-            StoreOperationFinished, 5, lambda event: event.operation == "reclaim"
-        )
+        await hasty.recorder.wait_for(StoreOperationFinished, 5, is_reclaim)
 
     assert hasty.recorder.of(LeaseReclaimed) == []
 
@@ -228,3 +248,60 @@ async def test_process_without_slots_needs_no_handler(url: str) -> None:
         await slots.recorder.wait_for(ItemSucceeded, 3)
 
     assert intake.handlers["work"].calls == []
+
+
+async def test_slots_are_each_pods_own(url: str) -> None:
+    """What a queue has at once is the sum of what its pods have, whatever each of them has."""
+    two, one = Pod(url), Pod(url, queue=replace(WORK, slots=1))
+    one.gates = one.gates[:1]
+
+    async with two.at_work(), one.at_work():
+        await two.fill()
+        await one.fill()
+        running = await leased(url)
+
+    assert running == WORK.slots + 1
+
+
+async def test_one_key_at_two_pods_at_once_is_one_item(url: str) -> None:
+    """Both callers hear the same id, though the pods are configured differently."""
+    one, two = Pod(url), Pod(url, queue=replace(WORK, idempotency_seconds=5.0, slots=1))
+
+    async with one.at_work(), two.at_work():
+        ids = await asyncio.gather(
+            *(pod.submit(b"x", key="order-1") for _ in range(5) for pod in (one, two))
+        )
+        await wait_until(partial(is_state, one, ids[0], State.SUCCEEDED), 10)
+
+    assert len(set(ids)) == 1
+    assert one.handlers["work"].calls + two.handlers["work"].calls == [(b"x", 1)]
+
+
+async def test_deadline_is_that_of_the_pod_that_accepted(url: str) -> None:
+    """It goes with the item; who attempts it has no say in it."""
+    short = replace(INTAKE, retry=replace(WORK.retry, deadline_seconds=60.0))
+    accepts, attempts = Pod(url, queue=short), Pod(url)
+    attempts.handlers["work"].script(b"x", ValueError("no"))
+
+    async with accepts.at_work(), attempts.at_work():
+        record = await attempts.record(await accepts.submit(b"x"))
+
+    assert record.deadline_at - record.accepted_at == pytest.approx(60.0)
+
+
+async def test_clock_of_a_pod_decides_nothing(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is half a minute ahead takes no lease away, and no item before it is due."""
+    right, ahead = Pod(url), Pod(url, queue=replace(WORK, slots=1))
+
+    async with right.at_work():
+        monkeypatch.setattr(script, "SystemClock", FastClock)
+        async with ahead.at_work():
+            await right.fill()
+            item_id = await right.submit(b"later", delay_seconds=20.0)
+            seen = len(ahead.recorder.of(StoreOperationFinished, is_reclaim))
+            await ahead.recorder.wait_for(StoreOperationFinished, seen + 3, is_reclaim)
+            told = (await ahead.store.snapshot(["work"])).ahead_seconds
+            assert await is_state(right, item_id, State.QUEUED)
+
+    assert ahead.recorder.of(LeaseReclaimed) == []
+    assert told == pytest.approx(-30.0, abs=1.0)

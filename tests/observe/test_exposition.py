@@ -96,4 +96,6 @@ def test_every_family_is_written_as_the_library_would(encode: Encode) -> None:
 
 def ours(text: bytes) -> list[bytes]:
     """The lines without those of the process and the collector, which change as one looks."""
-    return [line for line in text.splitlines() if not line.startswith((b"process_", b"python_gc"))]
+    # Where dots are asked for, each underscore of a name is written twice.
+    restless = (b"process_", b"python_gc", b"python__gc")
+    return [line for line in text.splitlines() if not line.startswith(restless)]
