@@ -52,6 +52,7 @@ EXAMPLES: tuple[Event, ...] = (
     events.BackgroundTaskSucceeded("purge", 10.0),
     events.HandlerStuck("work", "item-1"),
     events.ClockDiffers(-86_400.0),
+    events.HintsUnheard(),
     events.LoopLagMeasured(0.25),
     events.StartSlow(10.0),
     events.SignalIgnored("SIGHUP"),

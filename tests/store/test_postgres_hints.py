@@ -15,7 +15,7 @@ from tests.clock import ManualClock
 from tests.postgres import execute, make_database
 from tests.recorder import Recorder
 from tests.waiting import a_moment, wait_until
-from tirelessd.core.events import StoreOperationFinished
+from tirelessd.core.events import HintsUnheard, StoreOperationFinished
 from tirelessd.store.postgres import hints as hints_module
 from tirelessd.store.postgres.hints import SPREAD_SECONDS, Hints
 
@@ -155,20 +155,21 @@ class _Pooled:
 async def test_behind_a_pooler_nobody_believes_to_be_listening(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One's own word does not come back: so others' words would not come either."""
-    monkeypatch.setattr(hints_module, "ANSWER_SECONDS", 0.2)
+    """One's own word does not come back: so others' would not. It is told once, and no error."""
+    monkeypatch.setattr(hints_module, "ANSWER_SECONDS", 0.5)
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Any]:
         async with connecting(url)() as connection:
             yield _Pooled(connection)
 
+    monkeypatch.setattr(hints_module, "DEAF_SECONDS", 0.1)
     process = Process(connect)
-    await process.recorder.wait_for(
-        StoreOperationFinished, 1, lambda event: event.error_kind == "timeout"
-    )
+    told = await process.recorder.wait_for(StoreOperationFinished, 2)
 
     assert not process.hints.is_listening
+    assert [event.error_kind for event in told] == [None] * len(told)
+    assert len(process.recorder.of(HintsUnheard)) == 1
     await process.end()
 
 

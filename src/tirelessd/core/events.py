@@ -303,6 +303,10 @@ class ClockDiffers(Event, frozen=True):
     ahead_seconds: float
 
 
+class HintsUnheard(Event, frozen=True):
+    """Of what is notified through the shared store nothing comes back, not even one's own."""
+
+
 class LoopLagMeasured(Event, frozen=True):
     """The event loop came so late to a timer."""
 

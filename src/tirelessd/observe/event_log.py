@@ -18,6 +18,7 @@ from tirelessd.core.events import (
     DrainFinished,
     Event,
     HandlerStuck,
+    HintsUnheard,
     IntakeRequestFinished,
     IntakeRequestStarted,
     ItemAccepted,
@@ -128,6 +129,7 @@ class EventLog:
             BackgroundTaskFailed: (self._background_failed, lines.BACKGROUND_FAILED),
             CanaryFailed: (self._canary_failed, lines.CANARY_FAILED),
             ClockDiffers: (self._clock_differs, lines.CLOCK_DIFFERS),
+            HintsUnheard: (self._hints_unheard, lines.HINTS_UNHEARD),
             StartSlow: (self._start_slow, lines.START_SLOW),
             SignalIgnored: (self._signal_ignored, lines.SIGNAL_IGNORED),
             TasksLeftBehind: (self._tasks_left_behind, lines.TASKS_LEFT),
@@ -308,6 +310,9 @@ class EventLog:
 
     def _clock_differs(self, event: ClockDiffers) -> None:
         self._write(lines.CLOCK_DIFFERS, ahead_seconds=round(event.ahead_seconds, 3))
+
+    def _hints_unheard(self, _event: HintsUnheard) -> None:
+        self._write(lines.HINTS_UNHEARD)
 
     def _start_slow(self, event: StartSlow) -> None:
         self._write(lines.START_SLOW, seconds=event.seconds)

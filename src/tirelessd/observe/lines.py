@@ -79,6 +79,13 @@ CLOCK_DIFFERS: Final = Line(
     "The host's clock was set since the last start: the store's time goes on, so many seconds ahead"
     " of it, and comes nearer by three minutes an hour.",
 )
+HINTS_UNHEARD: Final = Line(
+    "hints.unheard",
+    ("warning",),
+    "The database's notifications do not come through, as behind a transaction pooler: an item that"
+    " finds no slot where it was accepted waits for another process to look, up to some seconds;"
+    " `store_postgresql.direct_url` leads past a pooler.",
+)
 START_SLOW: Final = Line(
     "start.slow",
     ("warning",),

@@ -19,8 +19,7 @@ from asyncpg import Connection, Record
 from asyncpg.pool import PoolConnectionProxy
 
 from tirelessd.core.clock import Clock
-from tirelessd.core.errors import StoreUnavailable
-from tirelessd.core.events import Emit, StoreOperationFinished
+from tirelessd.core.events import Emit, HintsUnheard, StoreOperationFinished
 from tirelessd.store.commit import kind_of
 from tirelessd.store.postgres.faults import Fault, fault_of, store_error
 from tirelessd.store.postgres.pools import Borrowed
@@ -34,11 +33,17 @@ CHECK_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 0.8
 # After a failure, for one who could not be reached is often back soon.
 RETRY_SECONDS: Final = 2.0
+# After one's own word has not come back.
+DEAF_SECONDS: Final = 60.0
 # No queue has this name.
 _QUESTION: Final = ""
 _TELL: Final = f"SELECT pg_notify('{CHANNEL}', name) FROM unnest($1::text[]) AS name"
 
 _Talker: TypeAlias = "Connection[Record] | PoolConnectionProxy[Record]"
+
+
+class _UnheardError(Exception):
+    """One's own word did not come back."""
 
 
 class Hints:
@@ -59,6 +64,7 @@ class Hints:
         self._unheard: set[str] = set()
         self._stirred = asyncio.Event()
         self._answered = asyncio.Event()
+        self._is_unheard_told = False
         self.is_listening = False
 
     def tell(self, queue: str) -> None:
@@ -71,9 +77,13 @@ class Hints:
         self._heard = heard
         while True:
             self._step_began_at = self._clock.monotonic()
+            pause_seconds = RETRY_SECONDS
             try:
                 async with self._connect() as connection:
                     await self._talk(connection)
+            except _UnheardError:
+                pause_seconds = DEAF_SECONDS
+                self._tell_unheard()
             except Exception as error:
                 fault = fault_of(error)
                 if fault is Fault.VALUE:
@@ -81,7 +91,13 @@ class Hints:
                 self._report(store_error(error, fault))
             finally:
                 self.is_listening = False
-            await asyncio.sleep(RETRY_SECONDS * self._source.uniform(0.5, 1.5))
+            await asyncio.sleep(pause_seconds * self._source.uniform(0.5, 1.5))
+
+    def _tell_unheard(self) -> None:
+        """No error of the store's, and nothing that passes by itself: once is enough."""
+        if not self._is_unheard_told:
+            self._is_unheard_told = True
+            self._emit(HintsUnheard())
 
     async def _talk(self, connection: Connection[Record]) -> None:
         connection.add_termination_listener(self._stir)
@@ -118,14 +134,14 @@ class Hints:
         self._stirred.clear()
 
     async def _ask(self, connection: Connection[Record]) -> None:
-        """Find out whether one's own word comes back; raises `StoreUnavailable` if it does not."""
+        """Find out whether one's own word comes back."""
         self._answered.clear()
         await self._say(connection, [_QUESTION])
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await self._answered.wait()
         except TimeoutError:
-            raise StoreUnavailable("nothing of what is notified is heard", "timeout") from None
+            raise _UnheardError from None
 
     async def _say(self, connection: Connection[Record], words: Iterable[str]) -> None:
         self._step_began_at = self._clock.monotonic()
