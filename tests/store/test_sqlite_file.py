@@ -329,3 +329,10 @@ def test_library_is_free_of_the_lost_commit_bug(path: Path) -> None:
     version = SqliteStore(path, clock=ManualClock()).sqlite_version
 
     assert tuple(map(int, version.split("."))) >= (3, 51, 3)
+
+
+async def test_name_too_long_for_a_file_is_refused(tmp_path: Path) -> None:
+    """What no file can be called ends the start with the cause, not with a traceback."""
+    line = await refusal(tmp_path / ("d" * 300))
+
+    assert "File name too long" in line

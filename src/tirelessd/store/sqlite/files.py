@@ -57,6 +57,12 @@ def find(path: str) -> Found | None:
     return Found(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
+def leads_nowhere(path: Path, end: Path) -> bool:
+    """Whether the path is a link, and nothing is at its end."""
+    # Not the path's own method, which raises where no file can have such a name.
+    return os.path.islink(path) and find(str(end)) is None  # noqa: PTH114
+
+
 class DatabaseFiles:
     """The files of one database, and how its writer left them.
 

@@ -64,6 +64,7 @@ from tirelessd.store.operations import (
 )
 from tirelessd.store.sqlite import reads
 from tirelessd.store.sqlite.accept import find_keys
+from tirelessd.store.sqlite.files import leads_nowhere
 from tirelessd.store.sqlite.lock import LockFile
 from tirelessd.store.sqlite.old import find_old
 from tirelessd.store.sqlite.reader import Reader
@@ -127,7 +128,7 @@ class SqliteStore(Store):
 
     async def open(self) -> None:
         """Take the lock, then make, check and migrate the file; raises `StartError`."""
-        if self._given_path.is_symlink() and not self._path.exists():
+        if leads_nowhere(self._given_path, self._path):
             raise StartError(f"{self._given_path} leads to {self._path}, and nothing is there")
         self._lock.acquire()
         self._time = SteadyClock(self._clock)
