@@ -137,7 +137,7 @@ def test_other_store_url_is_refused(url: str) -> None:
     [
         "postgresql://shop:s3cret@db/tirelessd",
         "postgres://shop@db-1:5432,db-2:5432/tirelessd?target_session_attrs=read-write",
-        "postgresql:///tirelessd?host=/run/postgresql",
+        "postgresql:///tirelessd?host=/run/postgresql&port=05433",
         "postgresql://shop@[::1]:5432/tirelessd?sslmode=verify-full&sslrootcert=/etc/ca.pem",
     ],
 )
@@ -161,6 +161,10 @@ def test_store_url_names_a_database(url: str) -> None:
         ("postgresql://[s3cret/tirelessd", "must be postgresql://"),
         ("postgresql://db/tirelessd?password=s3cret", "must have no other options than host"),
         ("postgresql://db/tirelessd?fsync", "must be postgresql://"),
+        ("postgresql://shop:s3cret@db:65537/tirelessd", "must have ports from 1 to 65535"),
+        ("postgresql://shop:s3cret@[::1]:0/tirelessd", "must have ports from 1 to 65535"),
+        ("postgresql://db,db-2:-1/tirelessd", "must have ports from 1 to 65535"),
+        ("postgresql://db/tirelessd?port=5432,1e3", "must have ports from 1 to 65535"),
     ],
 )
 def test_url_of_no_database_is_refused(url: str, said: str) -> None:

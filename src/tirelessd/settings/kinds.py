@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import parse_qs, urlsplit, urlunsplit
@@ -176,7 +177,23 @@ def postgres_url(url: str) -> str:
         raise ValueError(f"must name a host and a database: {POSTGRES_FORM}")
     if not set(given) <= POSTGRES_OPTIONS:
         raise ValueError(f"must have no other options than {', '.join(sorted(POSTGRES_OPTIONS))}")
+    # The system would take a port that is too large modulo 65536, and connect to somebody else.
+    if not all(is_port(port) for port in postgres_ports(parts.netloc, given.get("port", ()))):
+        raise ValueError(f"must have ports from 1 to 65535: {POSTGRES_FORM}")
     return url
+
+
+def postgres_ports(login_and_hosts: str, listed: Sequence[str]) -> Sequence[str]:
+    """The ports that a URL names, with its hosts and in lists of their own."""
+    hosts = login_and_hosts.rpartition("@")[2].split(",")
+    # What follows the brackets of an IPv6 address.
+    beside = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+    return [port for port in (*beside, *",".join(listed).split(",")) if port]
+
+
+def is_port(text: str) -> bool:
+    """Whether the text is the number of a port that somebody can listen on."""
+    return re.fullmatch("0*[0-9]{1,5}", text) is not None and 0 < int(text) < 65_536
 
 
 def shown_store(url: str) -> str:
