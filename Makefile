@@ -44,8 +44,8 @@ faults: test-setup ## the fault experiments; ROWS=P1,S3 picks rows, FRESH=1 repe
 	FAULTS=long FAULTS_ROWS=$(ROWS) FAULTS_FRESH=$(FRESH) sh scripts/faults.sh $(ARGS)
 
 .PHONY: rollout
-rollout: test-setup ## a kubelet of our own: a hundred restarts under load, and pods in trouble; ROLLOUTS= shortens
-	KUBELET=long ROLLOUTS=$(ROLLOUTS) $(BIN)/pytest tests/kubelet --ignore tests/kubelet/test_scaling.py $(ARGS)
+rollout: test-setup ## a kubelet of our own: restarts and rolling updates under load, pods in trouble; ROLLOUTS= UPDATES= shorten
+	KUBELET=long ROLLOUTS=$(ROLLOUTS) UPDATES=$(UPDATES) $(BIN)/pytest tests/kubelet --ignore tests/kubelet/test_scaling.py $(ARGS)
 
 .PHONY: scaling
 scaling: test-setup ## real daemons scaled by the chart's recipe, before a real Prometheus; two minutes

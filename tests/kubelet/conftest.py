@@ -1,6 +1,6 @@
 """A small cluster of one node: `KUBELET` is `short` (the default) or `long`, see the Makefile.
 
-`ROLLOUTS` says how many restarts the long form makes; `KUBELET_SEED` repeats a run.
+`ROLLOUTS` and `UPDATES` say how many the long form makes; `KUBELET_SEED` repeats a run.
 """
 
 from __future__ import annotations
