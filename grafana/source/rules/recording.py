@@ -8,11 +8,22 @@ from typing import Final
 from grafana.source.rules.alert import Recording
 
 # One database may be behind many pods, each of which reports all of it: take the maximum for each
-# store first. Embedded stores have different labels, and add up.
+# store first. Embedded stores have different labels, and add up. Not configured is only what no pod
+# of a store has configured: while a rollout adds a queue, those that know it count it by its name,
+# and some have nothing unknown to them and no such series at all.
 QUEUES: Final = (
     Recording(
         "store_queue_state:tirelessd_queue_items:max",
-        "max by ($fleet, store, queue, state) (tirelessd_queue_items)",
+        """\
+max by ($fleet, store, queue, state) (tirelessd_queue_items{queue!="__unconfigured__"})
+or (
+  min by ($fleet, store, queue, state) (tirelessd_queue_items{queue="__unconfigured__"})
+  and on ($fleet, store) (
+    count by ($fleet, store) (tirelessd_queue_items{queue="__unconfigured__",state="ready"})
+    == on ($fleet, store)
+    count by ($fleet, store) (count by ($fleet, store, instance) (tirelessd_queue_items))
+  )
+)""",
     ),
     Recording(
         "queue_state:tirelessd_queue_items:sum",
