@@ -35,6 +35,18 @@ def test_a_handler_cannot_pass_for_the_daemon(log: Log) -> None:
     assert line["ts"] != "never"
 
 
+@pytest.mark.parametrize("level", ["info", "warning", "error", "critical"])
+def test_arguments_that_do_not_fit_cost_no_attempt(log: Log, level: str) -> None:
+    """The line is written without them, and the handler goes on."""
+    logger = log.logs.handler_logger("item-1", "work", 1).bind(step=3)
+
+    getattr(logger, level)("%d of %d", "two", seconds=1.5)
+
+    (line,) = log.lines()
+    expected = {"message": "%d of %d", "level": level, "step": 3, "seconds": 1.5}
+    assert expected.items() <= line.items()
+
+
 def test_a_handler_s_lines_are_not_sampled(log: Log) -> None:
     """They are its author's to bound."""
     logger = log.logs.handler_logger("item-1", "work", 1)

@@ -16,6 +16,7 @@ from structlog.typing import FilteringBoundLogger, Processor
 
 from tirelessd.core.clock import Clock
 from tirelessd.core.trace import TraceContext
+from tirelessd.observe.forgiving import forgiving_logger
 from tirelessd.observe.lines import HANDLER_MESSAGE, LIBRARY_MESSAGE, Level, Line
 from tirelessd.observe.rendering import (
     Rename,
@@ -68,7 +69,7 @@ class Logs:
         self._sampler = Sampler(clock)
         self._sink = Sink(descriptor, tally, lambda count: loss_line(shape, render, count))
         self._lines = Lines(self._sink)
-        self._wrapper = structlog.make_filtering_bound_logger(self._level)
+        self._wrapper = forgiving_logger(self._level)
         self._bound = cast(MakeLogger, self._wrapper)
         self._own = self._bound(self._lines, [shape, render], {})
         self._handler_chain: list[Processor] = [Rename(HANDLER_MESSAGE), shape, render]
