@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from tests.store.still import StillDatabase, StillPools
 from tirelessd.core.errors import StoreUnavailable, UnstorableValue
 from tirelessd.core.item import Selection, State
 from tirelessd.store.base import Accepted
+from tirelessd.store.postgres import accept
 from tirelessd.store.postgres.store import PostgresStore
 
 
@@ -70,6 +72,25 @@ async def test_two_pods_that_get_one_key_at_once_make_one_item(pods: Pods) -> No
     accepted = [answer.id for answer in answers if isinstance(answer, Accepted)]
     assert len(accepted) == len(texts)
     assert {answer.id for answer in answers} == set(accepted)
+
+
+async def test_key_that_expires_while_it_is_looked_up_is_taken(
+    pods: Pods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was known when the item came, and not any more when it was asked whose it is."""
+    [first] = await pods.one.put(new_item(key=key("k")))
+    known = accept._known  # noqa: SLF001
+
+    async def look_too_late(connection: Any, asked: Any) -> Any:
+        monkeypatch.setattr(accept, "_known", known)
+        await connection.execute("UPDATE idempotency_keys SET expires_at = 0")
+        return await known(connection, asked)
+
+    monkeypatch.setattr(accept, "_known", look_too_late)
+    [answer] = await pods.two.store.enqueue([new_item(key=key("k"))])
+
+    assert isinstance(answer, Accepted)
+    assert answer.id != first
 
 
 async def test_claims_of_two_pods_share_nothing(pods: Pods) -> None:

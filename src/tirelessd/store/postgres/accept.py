@@ -113,23 +113,28 @@ async def _resolve_keys(
         for item in operation.items:
             if item.key is not None:
                 first.setdefault((item.queue, item.key.text), (item, item.key))
-    if not first:
-        return set(), {}
-    given = [
-        (*place, key.fingerprint, item.id, key.keep_seconds)
-        for place, (item, key) in sorted(first.items())
-    ]
-    taken = {tuple(one) for one in await tx.write(TAKE_KEYS, *zip(*given, strict=True))}
-    known = {
-        place: KnownKey(key.fingerprint, item.id, State.QUEUED)
-        for place, (item, key) in first.items()
-        if place in taken
-    }
-    fresh = {first[place][0].id for place in known}
-    if others := [place for place in first if place not in taken]:
+    known: dict[tuple[str, str], KnownKey] = {}
+    fresh: set[str] = set()
+    left = sorted(first)
+    while left:
+        taken = await _take_keys(tx, [(place, *first[place]) for place in left])
+        for place in taken:
+            item, key = first[place]
+            known[place] = KnownKey(key.fingerprint, item.id, State.QUEUED)
+            fresh.add(item.id)
         # A statement of its own, for it must see what was committed while the first one waited.
-        known |= await _known(tx.connection, others)
+        # What it does not find has expired since, or was purged: it is anybody's again.
+        if others := [place for place in left if place not in taken]:
+            known |= await _known(tx.connection, others)
+        left = [place for place in others if place not in known]
     return fresh, known
+
+
+async def _take_keys(
+    tx: Transaction, given: Sequence[tuple[tuple[str, str], NewItem, IdempotencyKey]]
+) -> set[tuple[str, str]]:
+    rows = [(*place, key.fingerprint, item.id, key.keep_seconds) for place, item, key in given]
+    return {(queue, key) for queue, key in await tx.write(TAKE_KEYS, *zip(*rows, strict=True))}
 
 
 class _Acceptance:
