@@ -154,9 +154,10 @@ async def test_lease_is_as_long_as_its_holder_says(url: str) -> None:
     holder = Pod(url, queue=replace(WORK, lease_seconds=30.0))
     hasty = Pod(url, queue=replace(WORK, lease_seconds=0.1))
 
-    async with holder.at_work(), hasty.at_work():
+    async with holder.at_work():
         await holder.fill()
-        await hasty.recorder.wait_for(StoreOperationFinished, 5, is_reclaim)
+        async with hasty.at_work():
+            await hasty.recorder.wait_for(StoreOperationFinished, 5, is_reclaim)
 
     assert hasty.recorder.of(LeaseReclaimed) == []
 
@@ -255,10 +256,11 @@ async def test_slots_are_each_pods_own(url: str) -> None:
     two, one = Pod(url), Pod(url, queue=replace(WORK, slots=1))
     one.gates = one.gates[:1]
 
-    async with two.at_work(), one.at_work():
+    async with two.at_work():
         await two.fill()
-        await one.fill()
-        running = await leased(url)
+        async with one.at_work():
+            await one.fill()
+            running = await leased(url)
 
     assert running == WORK.slots + 1
 
@@ -294,9 +296,9 @@ async def test_clock_of_a_pod_decides_nothing(url: str, monkeypatch: pytest.Monk
     right, ahead = Pod(url), Pod(url, queue=replace(WORK, slots=1))
 
     async with right.at_work():
+        await right.fill()
         monkeypatch.setattr(script, "SystemClock", FastClock)
         async with ahead.at_work():
-            await right.fill()
             item_id = await right.submit(b"later", delay_seconds=20.0)
             seen = len(ahead.recorder.of(StoreOperationFinished, is_reclaim))
             await ahead.recorder.wait_for(StoreOperationFinished, seen + 3, is_reclaim)
