@@ -36,6 +36,7 @@ async def disk(database: Database, mounts: Mounts) -> AsyncIterator[Path]:
 
 @pytest.mark.row("S1")
 @pytest.mark.timeout(120)
+@pytest.mark.long
 async def test_full_tablespace_refuses_and_goes_on_with_room(
     experiment: Experiment, scale: Scale, disk: Path, mounts: Mounts
 ) -> None:

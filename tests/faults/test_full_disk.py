@@ -52,6 +52,7 @@ async def test_full_disk_refuses_and_goes_on_with_room(
 
 
 @pytest.mark.row("S1")
+@pytest.mark.long
 @pytest.mark.timeout(120)
 async def test_limit_on_the_file_is_no_less_a_full_disk(
     experiment: Experiment, scale: Scale

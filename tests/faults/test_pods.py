@@ -50,10 +50,11 @@ async def test_survivor_finishes_what_a_dead_pod_began(pods: Pods, scale: Scale)
 
 
 @pytest.mark.row("D5")
+@pytest.mark.long
 @pytest.mark.timeout(120)
-async def test_late_results_of_a_stopped_pod_change_nothing(pods: Pods, scale: Scale) -> None:
+async def test_late_results_of_a_stopped_pod_change_nothing(pods: Pods) -> None:
     """The other pod does its items; what it says when it goes on is refused, and counted so."""
-    lease_seconds = scale.pick(1.0, 5.0)
+    lease_seconds = 5.0
     pods.upstream.script["once_slow"] = once_slow
     stopped, _ = [await pods.start(queue={"lease_seconds": lease_seconds}) for _ in range(2)]
     begun = await filled(pods, stopped)

@@ -15,14 +15,14 @@ UPDATES = int(os.environ.get("UPDATES") or 25)
 BETWEEN_SECONDS = 0.3
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 async def test_rolling_updates_are_noticed_by_nobody(deployment: Deployment) -> None:
     """No item is lost or done twice, no attempt abandoned, and no caller is refused."""
-    updates = deployment.experiment.scale.pick(1, UPDATES)
     await deployment.install()
 
     async with deployment.callers() as callers:
-        for _ in range(updates):
+        for _ in range(UPDATES):
             await callers.wait_calm()
             await a_moment(BETWEEN_SECONDS)
             await deployment.roll_out()
@@ -32,7 +32,7 @@ async def test_rolling_updates_are_noticed_by_nobody(deployment: Deployment) -> 
     drains = [line for line in books.lines if line["event"] == "drain.finished"]
     note(
         "rolling-updates",
-        updates=updates,
+        updates=UPDATES,
         pods=len(deployment.endings),
         accepted=len(books.acked),
         lost=len(books.lost),
