@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 
+DIE_WITH_PARENT = 1
 NO_NEW_PRIVILEGES = 38
 DROP_FROM_BOUNDING_SET = 24
 CAPABILITIES = 64
@@ -97,6 +99,8 @@ def give_up_privileges(spec: Spec) -> None:
     os.setgroups([])
     os.setresgid(spec.group, spec.group, spec.group)
     os.setresuid(spec.user, spec.user, spec.user)
+    # What `--kill-child` has set, the kernel forgets when a process becomes somebody else.
+    libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
     if libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
         raise OSError("the kernel knows no way to forbid new privileges")
 

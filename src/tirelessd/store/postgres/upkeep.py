@@ -91,6 +91,10 @@ WHERE items.id = ANY (ARRAY(
         ORDER BY items.finished_at LIMIT $4
     ) AS ended ORDER BY ended.finished_at LIMIT $4
 )) AND items.state = ANY ($2::text[])
+    -- Looked at again when the row is locked: one that was redriven meanwhile, and has died again
+    -- since the statement began, is not old.
+    AND items.finished_at <= tirelessd_now()
+        - (SELECT min(given.seconds) FROM unnest($3::float8[]) AS given (seconds))
 """
 PURGE: Final = _DELETE.format(wanted=OLD)
 # How many ended items a queue has; 0 when a glance tells that they are not more than enough, for
