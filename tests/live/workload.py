@@ -36,6 +36,8 @@ QUEUES: Final[dict[str, dict[str, Any]]] = {
     "echo": {"handler": {"type": "echo"}},
     "small": {"handler": {"type": "echo"}, "capacity_items": 3},
 }
+# What has items and is in no configuration any more.
+RETIRED: Final[dict[str, Any]] = {"retired": {"handler": {"type": "echo"}}}
 SLO: Final = {"wait_seconds": 1, "end_to_end_seconds": 3, "objective": 0.85}
 RETRY: Final = {"max_attempts": 3, "initial_seconds": 0.3, "cap_seconds": 1}
 
@@ -79,6 +81,7 @@ class Workload:
         site = self._site
         site.headers = {"Authorization": f"Bearer {TOKEN}"}
         site.upstream.script["busy"] = busy
+        await self._retire()
         for pod in ("pod-a", "pod-b"):
             await site.start(pod, **settings(site))
         for pod in ("pod-a", "pod-b"):
@@ -97,6 +100,14 @@ class Workload:
         await a_moment(self._seconds)
         self._over.set()
         await callers
+
+    async def _retire(self) -> None:
+        """A daemon of yesterday leaves an item of a queue that today's know nothing of."""
+        site, now = self._site, settings(self._site)
+        await site.start("pod-b", **{**now, "queues": {**now["queues"], **RETIRED}})
+        await site.submit_many(1, queue="retired", pod="pod-b", **{DELAY: "3600"})
+        await site.stop("pod-b")
+        site.forget("pod-b")
 
     async def _again(self, act: Callable[[int], Awaitable[None]], seconds: float) -> None:
         turn = 0
