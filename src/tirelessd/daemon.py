@@ -34,7 +34,6 @@ from tirelessd.engine.engine import Engine
 from tirelessd.engine.handlers.http import HttpHandler
 from tirelessd.observe.dispatch import fan_out
 from tirelessd.observe.event_log import EventLog
-from tirelessd.observe.journal import Journal
 from tirelessd.observe.lines import LOOP_BLOCKED
 from tirelessd.observe.logs import Logs
 from tirelessd.observe.loop_watch import LoopWatch
@@ -111,8 +110,7 @@ class Daemon:
             clock=clock,
             buckets=self._settings.metrics.buckets.buckets(),
             has_canary=self._settings.canary is not None and self._settings.has_slots,
-            # With spans each is counted as it comes: an exemplar tells when it was.
-            journal=Journal(room=1) if self._settings.tracing.enabled else None,
+            is_traced=self._settings.tracing.enabled,
         )
 
     def _make_engine(self, clock: Clock) -> Engine:

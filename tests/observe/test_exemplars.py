@@ -13,7 +13,6 @@ from tirelessd.core.events import AttemptFinished, Event
 from tirelessd.core.outcome import Outcome
 from tirelessd.core.trace import TraceContext
 from tirelessd.observe.exemplars import Exemplars
-from tirelessd.observe.journal import Journal
 from tirelessd.observe.metrics import Metrics
 from tirelessd.observe.reference import EXEMPLIFIED, full_name
 from tirelessd.observe.tallies import CounterFamily, HistogramFamily
@@ -38,7 +37,7 @@ class Clock:
 
 def after(trace: TraceContext) -> Metrics:
     """The metrics after one of every event that can be traced."""
-    metrics = make_metrics()
+    metrics = make_metrics(is_traced=True)
     for event in EXAMPLES:
         metrics(traced(event, trace))
     return metrics
@@ -80,7 +79,7 @@ def test_what_is_not_exported_is_not_pointed_to() -> None:
 
 def test_an_exemplar_has_the_ids_the_value_and_the_time() -> None:
     """All that leads from a point on a dashboard to a trace, in the 128 characters allowed."""
-    metrics = make_metrics(clock=Clock(), journal=Journal(room=1))
+    metrics = make_metrics(clock=Clock(), is_traced=True)
 
     metrics(AttemptFinished("work", "item-1", 1, 1, Outcome.SUCCESS, 0.2, trace=OURS))
 
@@ -100,7 +99,7 @@ def test_a_histogram_shows_exemplars_as_the_library_s_does(value: float) -> None
     """In the bucket that the value falls into, edges and the last one included."""
     ours = HistogramFamily("wait_seconds", "A wait.", "seconds", [], [0.5, 1.0])
     library = Histogram("wait_seconds", "A wait.", unit="seconds", buckets=[0.5, 1], registry=None)
-    exemplar = Exemplars(Clock()).of(OURS, value)
+    exemplar = Exemplars(Clock(), is_traced=True).of(OURS, value)
     assert exemplar is not None
 
     ours.labels().observe(value, exemplar)
@@ -114,7 +113,7 @@ def test_a_counter_shows_exemplars_as_the_library_s_does() -> None:
     ours = CounterFamily("items_total", "Items.", [])
     library = Counter("items_total", "Items.", registry=None)
 
-    ours.labels().inc(exemplar=Exemplars(Clock()).of(OURS))
+    ours.labels().inc(exemplar=Exemplars(Clock(), is_traced=True).of(OURS))
     ours.labels().inc()
     library.inc(exemplar=IDS)
     library.inc()

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.registry import Collector
 
 from tests.observe.events import make_metrics
-from tirelessd.observe.tallies import CounterFamily, HistogramFamily
+from tirelessd.observe.tallies import MANY, CounterFamily, HistogramFamily
 
 BOUNDS = st.lists(st.floats(0.001, 1e6, allow_nan=False), min_size=1, max_size=20, unique=True).map(
     sorted
@@ -45,6 +45,22 @@ def test_a_histogram_shows_what_the_library_s_shows(
         library.labels("work").observe(value)
 
     assert text_of(ours) == text_of(library)
+
+
+@given(BOUNDS, st.lists(st.floats(0, 1e7, allow_nan=False), min_size=MANY, max_size=2 * MANY))
+def test_many_values_fall_as_each_would_alone(bounds: list[float], values: list[float]) -> None:
+    """Sorted or one by one, a value counts under the same bound, edges included."""
+    together = HistogramFamily("wait_seconds", "A wait.", "seconds", [], bounds).labels()
+    alone = HistogramFamily("wait_seconds", "A wait.", "seconds", [], bounds).labels()
+
+    together.observe_all([*values, *bounds])
+    for value in (*values, *bounds):
+        alone.observe(value)
+
+    *buckets, total = together.values()
+    *expected, total_expected = alone.values()
+    assert buckets == expected
+    assert total == pytest.approx(total_expected)
 
 
 @given(st.lists(st.integers(0, 1000)))

@@ -36,9 +36,9 @@ class IntakeMetrics:
     """Counts submit requests."""
 
     def __init__(
-        self, families: IntakeFamilies, clock: Clock, journal: Journal, tell: TellOverflow
+        self, families: IntakeFamilies, exemplars: Exemplars, journal: Journal, tell: TellOverflow
     ) -> None:
-        self._exemplars = Exemplars(clock)
+        self._exemplars = exemplars
         self._keep = journal.page(self._count_requests)
         self._results = ClosedChildren(families.requests, labels.INTAKE_RESULTS, tell)
         self._durations = ClosedChildren(families.duration, labels.INTAKE_CLASSES, tell)
@@ -63,10 +63,12 @@ class IntakeMetrics:
     def _count_requests(self, events: Sequence[IntakeRequestFinished]) -> None:
         for result, count in Counter([event.result for event in events]).items():
             self._results[result].inc(count)
-        for word in labels.INTAKE_CLASSES:
-            alike = [event for event in events if status_class(event.status) == word]
-            took = [event.duration_seconds for event in alike]
-            self._exemplars.observe(self._durations[word], alike, took)
+        groups: defaultdict[str, list[IntakeRequestFinished]] = defaultdict(list)
+        for event in events:
+            groups[status_class(event.status)].append(event)
+        for word, group in groups.items():
+            took = [event.duration_seconds for event in group]
+            self._exemplars.observe(self._durations[word], group, took)
 
 
 def status_class(status: int) -> str:

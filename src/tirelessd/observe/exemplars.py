@@ -24,11 +24,13 @@ class Traced(Protocol):
 class Exemplars:
     """Points from values to spans that are exported, and to no others: a link must lead somewhere.
 
-    The labels take 63 of the 128 characters that OpenMetrics allows.
+    The labels take 63 of the 128 characters that OpenMetrics allows. Where nothing `is_traced`,
+    values are counted and nobody looks for spans.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, is_traced: bool) -> None:
         self._clock = clock
+        self._is_traced = is_traced
 
     def of(self, trace: TraceContext | None, value: float = 1.0) -> Exemplar | None:
         """The pointer, if there is a span to point to."""
@@ -42,7 +44,8 @@ class Exemplars:
     ) -> None:
         """Count a value of each event, and point from it to the event's span."""
         distribution.observe_all(values)
+        if not self._is_traced:
+            return
         for event, value in zip(events, values, strict=True):
-            # Without tracing there is none.
-            if event.trace is not None and (exemplar := self.of(event.trace, value)) is not None:
+            if (exemplar := self.of(event.trace, value)) is not None:
                 distribution.point(value, exemplar)

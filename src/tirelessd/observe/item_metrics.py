@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
-from tirelessd.core.clock import Clock
 from tirelessd.core.events import (
     AttemptFinished,
     ClaimFinished,
@@ -131,12 +130,12 @@ class ItemMetrics:
         self,
         families: Families,
         queues: Sequence[QueueConfig],
-        clock: Clock,
+        exemplars: Exemplars,
         journal: Journal,
         tell: TellOverflow,
     ) -> None:
         self._queues = QueuesEvents(families, queues, tell)
-        self._exemplars = Exemplars(clock)
+        self._exemplars = exemplars
         self._journal = journal
 
     def foresee_unconfigured(self) -> None:
@@ -195,9 +194,9 @@ class ItemMetrics:
 
     def _attempts_finished(self, events: Sequence[AttemptFinished]) -> None:
         for queue, group in self._by_queue(events):
-            for outcome in Outcome:
-                if alike := [event for event in group if event.outcome is outcome]:
-                    self._count_attempts(queue, outcome, alike)
+            for outcome in {event.outcome for event in group}:
+                alike = [event for event in group if event.outcome is outcome]
+                self._count_attempts(queue, outcome, alike)
 
     def _count_attempts(
         self, queue: QueueEvents, outcome: Outcome, events: Sequence[AttemptFinished]

@@ -48,9 +48,10 @@ from tirelessd.observe.canary_metrics import CanaryMetrics
 from tirelessd.observe.children import QueueGauges, StoreGauges
 from tirelessd.observe.daemon_metrics import DaemonMetrics, IntakeMetrics, StoreMetrics
 from tirelessd.observe.dispatch import Table
+from tirelessd.observe.exemplars import Exemplars
 from tirelessd.observe.families import SCHEMA, Families, InfoFamilies
 from tirelessd.observe.item_metrics import ItemMetrics
-from tirelessd.observe.journal import Journal
+from tirelessd.observe.journal import ROOM, Journal
 from tirelessd.observe.readings import PoolReading, StoreReading
 from tirelessd.observe.upstream_metrics import UpstreamMetrics
 
@@ -101,7 +102,7 @@ class Metrics:
         clock: Clock,
         buckets: Buckets | None = None,
         has_canary: bool = False,
-        journal: Journal | None = None,
+        is_traced: bool = False,
     ) -> None:
         # Both look at the process as a whole, so they come before anything is made.
         refuse_multiprocess_mode()
@@ -110,7 +111,9 @@ class Metrics:
         families = Families(self.registry, buckets or Buckets())
         names = [queue.name for queue in queues]
         tell = self._tell_overflow
-        self._journal = journal = journal or Journal()
+        # With spans each event counts as it comes: an exemplar tells when it was.
+        self._journal = journal = Journal(room=1 if is_traced else ROOM)
+        exemplars = Exemplars(clock, is_traced=is_traced)
         self._overflow = families.daemon.overflow
         self._pools = {queue.name: QueueGauges(families, queue) for queue in queues}
         self._families, self._names = families, names
@@ -127,11 +130,11 @@ class Metrics:
         }
         destinations = [queue.destination for queue in queues if queue.destination is not None]
         self._upstream = UpstreamMetrics(families.upstream, destinations, journal, tell)
-        self._items = ItemMetrics(families, queues, clock, journal, tell)
+        self._items = ItemMetrics(families, queues, exemplars, journal, tell)
         self._daemon = DaemonMetrics(families.daemon, clock, tell, has_canary=has_canary)
         canary = CanaryMetrics(families.canary, clock, tell).table() if has_canary else {}
         self.table: Table = {
-            **IntakeMetrics(families.intake, clock, journal, tell).table(),
+            **IntakeMetrics(families.intake, exemplars, journal, tell).table(),
             **self._items.table(),
             **self._upstream.table(),
             **StoreMetrics(families.store, backend, journal, tell).table(),

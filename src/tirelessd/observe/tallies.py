@@ -8,7 +8,7 @@ are used as they are. A child is written in one thread, and may be read in any.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, zip_longest
 from typing import Final, Generic, TypeVar
@@ -19,6 +19,8 @@ from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
 INFINITY: Final = float("inf")
+# From so many on it is cheaper to sort them and look where each bound falls.
+MANY: Final = 32
 
 
 class Series(ABC):
@@ -99,8 +101,15 @@ class Distribution(Series):
     def observe_all(self, values: Sequence[float]) -> None:
         """Count values, each like `observe`."""
         bounds, counts = self._bounds, self._counts
-        for value in values:
-            counts[bisect_left(bounds, value)] += 1
+        if len(values) < MANY:
+            for value in values:
+                counts[bisect_left(bounds, value)] += 1
+        else:
+            ordered, below = sorted(values), 0
+            for number, bound in enumerate((*bounds, INFINITY)):
+                until = bisect_right(ordered, bound, below)
+                counts[number] += until - below
+                below = until
         self._sum += sum(values)
 
     def point(self, value: float, exemplar: Exemplar) -> None:
