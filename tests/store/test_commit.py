@@ -270,6 +270,45 @@ async def test_late_failure_that_nobody_asks_for_is_silent() -> None:
     assert impatient.recorder.events[-1] == StoreOperationFinished("enqueue", 0.0, "other")
 
 
+async def test_patience_is_as_long_as_two_commits_that_are_slow_but_go_well() -> None:
+    """A database that answers, if slowly, is waited for; as before, once it is quick again."""
+    impatient = Desk(patience_seconds=0.0)
+    first = impatient.write("first")
+    await a_round()
+    impatient.clock.advance(0.5)
+    impatient.finish()
+
+    waiting = impatient.submit("waiting")
+    for _ in range(3):
+        await a_round()
+    is_waited_for = not waiting.done()
+    impatient.finish()
+    refused = impatient.submit("refused")
+    await a_round()
+
+    assert is_waited_for
+    assert (await first, await waiting) == ("first is written", "waiting is written")
+    with pytest.raises(CommitPending):
+        await refused
+
+
+async def test_slow_failure_lends_no_patience() -> None:
+    """It tells nothing of how long a commit would take that goes well."""
+    impatient = Desk(patience_seconds=0.0)
+    failing = impatient.write("failing")
+    await a_round()
+    impatient.clock.advance(0.5)
+    impatient.finish(StoreUnavailable("broken", "busy"))
+
+    refused = impatient.submit("refused")
+    await a_round()
+
+    with pytest.raises(CommitPending):
+        await refused
+    with pytest.raises(StoreUnavailable, match="broken"):
+        await failing
+
+
 async def test_nobody_new_waits_while_a_commit_hangs() -> None:
     """The impatient are refused at once until the disk has answered."""
     impatient = Desk(patience_seconds=0.0)

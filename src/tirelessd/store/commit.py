@@ -29,6 +29,11 @@ BATCH_BYTES: Final = 16 * 1024 * 1024
 # slow disk writes in about the second that they wait; and four commits' worth of bytes.
 WAITING_ROWS: Final = 8 * BATCH_ROWS
 WAITING_BYTES: Final = 4 * BATCH_BYTES
+# A caller waits for the commit before its own and for its own: that much patience, and a quarter
+# more, is due to a disk or database that answers, if slowly. One that took longer than the seconds
+# below hung.
+SLOW_COMMITS: Final = 2.25
+SLOW_SECONDS: Final = 2.0
 
 T = TypeVar("T")
 
@@ -94,9 +99,10 @@ class Committer:
     the loop's thread. `place` is what operators are told of when it keeps them waiting.
 
     Whoever is not patient is answered within `patience_seconds` of its call, whatever the disk
-    does: what is in no batch yet is refused with kind "timeout", for nothing of it has happened;
-    what is in the batch that hangs hears `CommitPending`, and the batch goes on. Until the disk
-    has answered, what comes new is refused at once.
+    does, or within what two commits took when the last one was that slow: what is in no batch yet
+    is refused with kind "timeout", for nothing of it has happened; what is in the batch that hangs
+    hears `CommitPending`, and the batch goes on. Until the disk has answered, what comes new is
+    refused at once.
     """
 
     def __init__(
@@ -114,7 +120,7 @@ class Committer:
         self._now = now
         self._clock = clock
         self._emit = emit
-        self._patience_seconds = patience_seconds
+        self._least_patience_seconds = self._patience_seconds = patience_seconds
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Operation[object]] = deque()
         self._waiting_rows = self._waiting_bytes = 0
@@ -175,6 +181,9 @@ class Committer:
         self._is_hanging = False
         self._failure = common_failure(batch)
         duration_seconds = self._clock.monotonic() - self._started_at
+        if self._failure is None:
+            slow_seconds = SLOW_COMMITS * min(duration_seconds, SLOW_SECONDS)
+            self._patience_seconds = max(self._least_patience_seconds, slow_seconds)
         for operation in batch.operations:
             self._conclude(operation)
         self._form()
