@@ -194,7 +194,8 @@ async def test_a_paused_queue_wants_no_pods(client: Client, daemon: Daemon) -> N
 
 async def test_a_process_without_slots_wants_nothing(client: Client, daemon: Daemon) -> None:
     """It may have been made to accept only."""
-    daemon.status = replace(daemon.status, pools={})
+    pool = replace(daemon.status.pools["work"], slots=0, busy=0)
+    daemon.status = replace(daemon.status, pools={"work": pool})
 
     assert await ask(client, "/scalez") == (
         200,

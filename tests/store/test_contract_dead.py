@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64encode
+
 import pytest
 
 from tests.clock import START_AT
@@ -75,13 +78,38 @@ async def test_selection_narrows_the_list(shelf: Shelf) -> None:
     assert await listed(shelf, Selection(queue="nowhere")) == []
 
 
-@pytest.mark.parametrize("after", ["", "nonsense", "é", "WzFd", "W10", "x" * 5_000])
+def written(place: list[object]) -> str:
+    """A cursor of the caller's own making."""
+    return urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+FORGED = [
+    written(["items", 2**63]),
+    written(["items", -1]),
+    written(["items", 1.5]),
+    written(["dead", 1.0, "abc"]),
+    written(["dead", 1.0, "00000000-0000-0000-0000-00000000000\n"]),
+    written(["dead", float("inf"), ""]),
+]
+
+
+@pytest.mark.parametrize("after", ["", "nonsense", "é", "WzFd", "W10", "x" * 5_000, *FORGED])
 async def test_any_other_cursor_is_refused(shelf: Shelf, after: str) -> None:
     """A text that is no page's `next_after` is the caller's mistake."""
     with pytest.raises(InvalidRequest):
         await shelf.store.list_dead(Selection(), after, 10)
     with pytest.raises(InvalidRequest):
         await shelf.store.list_items("work", None, after, 10)
+
+
+async def test_what_lies_behind_the_last_row_is_an_empty_page(shelf: Shelf) -> None:
+    """However far behind it."""
+    await three_deaths(shelf)
+
+    items = await shelf.store.list_items("work", None, written(["items", 2**63 - 1]), 10)
+    dead = await shelf.store.list_dead(Selection(), written(["dead", 1e308, ""]), 10)
+
+    assert (items.items, dead.items) == ([], [])
 
 
 async def test_cursors_of_lists_are_not_exchangeable(shelf: Shelf) -> None:

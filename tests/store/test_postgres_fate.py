@@ -71,6 +71,14 @@ async def lose_answer(commit: Commit, connection: Connection[Record]) -> None:
     connection.terminate()
 
 
+async def be_cancelled(commit: Commit, _connection: Connection[Record]) -> None:
+    """Somebody cancels every task there is, this one in the middle of its commit."""
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await commit()
+
+
 @pytest.fixture
 async def pools() -> BreakingPools:
     """Connections to an empty database."""
@@ -109,6 +117,38 @@ async def test_commit_that_never_came_is_tried_again(shelf: Shelf, pools: Breaki
 
     assert accepted(answer).id == item.id
     assert await shelf.settle(succeed(slots.claims[0])) == [True]
+
+
+async def test_cancelled_commit_leaves_nobody_waiting(shelf: Shelf, pools: BreakingPools) -> None:
+    """Its callers hear that nobody knows, and whatever it did, the next commit goes on."""
+    pools.faults.append(be_cancelled)
+    with pytest.raises(CommitUnknown):
+        await shelf.store.enqueue([new_item()], Slots(free=1))
+    slots, item = Slots(free=1), new_item(queue="other")
+
+    [answer] = await shelf.store.enqueue([item], slots)
+
+    assert accepted(answer).id == item.id
+    assert await shelf.settle(succeed(slots.claims[0])) == [True]
+
+
+async def test_commit_that_is_cancelled_before_it_begins_leaves_nobody_waiting(
+    shelf: Shelf,
+) -> None:
+    """A task that never had its first turn answers, too."""
+    before = asyncio.all_tasks()
+    submission = asyncio.ensure_future(shelf.store.enqueue([new_item()], Slots(free=0)))
+
+    def commits() -> list[asyncio.Task[Any]]:
+        return [task for task in asyncio.all_tasks() - before if task.get_name() == "commit"]
+
+    while not commits():
+        await asyncio.sleep(0)
+    commits()[0].cancel()
+
+    with pytest.raises(CommitUnknown):
+        await submission
+    await shelf.store.probe()
 
 
 async def test_commit_that_fails_twice_has_not_happened(shelf: Shelf, pools: BreakingPools) -> None:

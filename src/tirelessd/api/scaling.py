@@ -50,7 +50,7 @@ def demand(status: Status, now: float) -> Demand | None:
     queues = {
         name: queue_demand(pool, counts[name].counts.get(ShownState.READY, 0))
         for name, pool in status.pools.items()
-        if name in counts
+        if pool.slots and name in counts
     }
     return Demand(
         max((queue.utilisation for queue in queues.values()), default=0.0),

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
 from tirelessd.core.errors import InvalidRequest
 
 
+# What both stores can look for: anybody can write a cursor of their own.
+ROW_MAX: Final = 2**63 - 1
+ID: Final = r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?\Z"
+
+
 class Listed(msgspec.Struct, frozen=True, array_like=True, tag="items"):
     """Where a list of items goes on: after this row."""
 
-    row: int = 0
+    row: Annotated[int, msgspec.Meta(ge=0, le=ROW_MAX)] = 0
 
 
 class ListedDead(msgspec.Struct, frozen=True, array_like=True, tag="dead"):
     """Where a list of dead letters goes on: after the one that died then."""
 
     died_at: float = -1.0
-    id: str = ""
+    id: Annotated[str, msgspec.Meta(pattern=ID)] = ""
 
 
 Cursor = TypeVar("Cursor", Listed, ListedDead)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -82,10 +83,14 @@ class Lane:
         await self._committer.close()
 
     def _start(self, batch: Batch) -> None:
-        self._writing = self._loop.create_task(self._finish(batch), name="commit")
+        self._writing = self._loop.create_task(self.write(batch), name="commit")
+        self._writing.add_done_callback(partial(self._finish, batch))
 
-    async def _finish(self, batch: Batch) -> None:
-        await self.write(batch)
+    def _finish(self, batch: Batch, writing: asyncio.Task[None]) -> None:
+        if writing.cancelled():
+            # A handler that cancels every task there is must not leave a daemon without its lanes.
+            for operation in batch.operations:
+                operation.error = operation.error or CommitUnknown("the commit was cancelled")
         self._committer.finish(batch)
 
     async def write(self, batch: Batch) -> None:
@@ -111,16 +116,24 @@ class Lane:
         try:
             async with self._connect() as connection:
                 is_connected = True
-                await self._write_together(connection, batch)
+                await self._write_once(Transaction(connection, self._owner), batch)
         except Exception as error:  # noqa: BLE001  (whatever it is, all who share the commit hear it)
             return _Failure(error, is_connected=is_connected)
         return None
 
-    async def _write_together(self, connection: Connection[Record], batch: Batch) -> None:
+    async def _write_once(self, tx: Transaction, batch: Batch) -> None:
+        try:
+            await self._write_together(tx, batch)
+        except asyncio.CancelledError:
+            discard(tx.connection)
+            self._give_up_on(tx)
+            raise
+
+    async def _write_together(self, tx: Transaction, batch: Batch) -> None:
+        connection = tx.connection
         async with asyncio.timeout(TRANSACTION_SECONDS):
             await self._mark.take(connection)
             await connection.execute(BEGIN)
-            tx = Transaction(connection, self._owner)
             try:
                 if self._doubtful_tokens:
                     await undo(tx, self._doubtful_tokens)
@@ -156,11 +169,15 @@ class Lane:
                     return await self._mark.has_happened(connection, fence)
             except Exception as another:  # noqa: BLE001  (any of them leaves the fate unknown)
                 obstacle = another
-        self._mark.forget()
-        self._doubtful_tokens += tx.tokens
+        self._give_up_on(tx)
         raise CommitUnknown(
             f"the connection broke in a commit, and its fate is unknown: {obstacle}", "connection"
         ) from error
+
+    def _give_up_on(self, tx: Transaction) -> None:
+        """Nobody will learn whether it has happened; the leases that it granted are undone."""
+        self._mark.forget()
+        self._doubtful_tokens += tx.tokens
 
 
 class _Failure(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
@@ -10,7 +11,7 @@ import apsw
 
 from tirelessd.core.clock import Clock, SteadyClock
 from tirelessd.core.errors import StartError, StoreUnavailable
-from tirelessd.core.events import Emit
+from tirelessd.core.events import Emit, UnexpectedError
 from tirelessd.store.commit import Batch, Committer, Operation
 from tirelessd.store.sqlite.connection import in_words, is_there, prepare
 from tirelessd.store.sqlite.lock import LockFile
@@ -37,6 +38,7 @@ class WriterThread:
         self._path = path = lock.database
         self._clock = clock
         self._steady = steady
+        self._emit = emit
         self._busy_seconds = busy_seconds
         self._loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, "tirelessd-writer")
@@ -92,7 +94,7 @@ class WriterThread:
             self._steady.go_on_from(left_at, booted_at if is_same_boot else None)
 
     def _start(self, batch: Batch) -> None:
-        self._executor.submit(self._write, batch)
+        self._run(self._write, batch)
 
     def _write(self, batch: Batch) -> None:
         self._writer.write(batch)
@@ -106,4 +108,12 @@ class WriterThread:
         self._committer.finish(batch)
 
     def _tidy(self) -> None:
-        self._executor.submit(self._writer.tidy)
+        self._run(self._writer.tidy)
+
+    def _run(self, work: Callable[..., None], *values: object) -> None:
+        """Have the thread do it; an error that nobody foresaw is told of."""
+        self._loop.run_in_executor(self._executor, work, *values).add_done_callback(self._see)
+
+    def _see(self, done: asyncio.Future[None]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._emit(UnexpectedError("thread of the store", error))
