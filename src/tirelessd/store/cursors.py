@@ -9,7 +9,6 @@ import msgspec
 
 from tirelessd.core.errors import InvalidRequest
 
-
 # What both stores can look for: anybody can write a cursor of their own.
 ROW_MAX: Final = 2**63 - 1
 ID: Final = r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?\Z"
