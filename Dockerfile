@@ -76,6 +76,8 @@ CMD ["serve"]
 ARG VERSION=unknown
 ARG REVISION=unknown
 ARG CREATED=unknown
+# For tirelessd_build_info: two builds of one version are told apart by it.
+ENV TIRELESSD_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="tirelessd" \
       org.opencontainers.image.description="Hand it work over HTTP; it keeps at it until it is done." \
       org.opencontainers.image.licenses="Apache-2.0" \

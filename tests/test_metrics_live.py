@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,12 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families as families
 
 from tests.exposition import Exposition
 from tests.waiting import wait_until
+from tirelessd import __version__
 from tirelessd.daemon import Daemon
 from tirelessd.settings import parse
 
 # The long form is asked for as those of the fault plan are.
 ITEMS = 100_000 if os.environ.get("FAULTS") == "long" else 800
 AT_ONCE = 16
+REVISION = "719c83c"
 
 
 class Site:
@@ -44,8 +47,9 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+async def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     """A daemon with a queue that echoes, one whose upstream is not there, and a canary."""
+    monkeypatch.setenv("TIRELESSD_REVISION", REVISION)
     gone = {"type": "http", "url": "http://127.0.0.1:9/", "destination": "gone"}
     settings = parse(
         {
@@ -74,6 +78,13 @@ def series(text: str) -> set[tuple[str, str]]:
         for sample in family.samples
         if sample.name.startswith("tirelessd_")
     }
+
+
+async def test_the_build_is_told(site: Site) -> None:
+    """Two images of one version are told apart by the commit that each was built from."""
+    told = re.findall(r'build_info{.*revision="(.*?)",version="(.*?)"', await site.scrape())
+
+    assert told == [(REVISION, __version__)]
 
 
 async def test_the_canary_is_seen(site: Site) -> None:

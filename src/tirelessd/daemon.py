@@ -1,7 +1,7 @@
 """The composition root: builds every part, starts them in order, and stops them in order.
 
-The only module that knows all others. `Daemon.run` is the life of the process: start, serve until a
-signal, drain, stop; its answer is the exit code.
+With `parts`, the only module that knows all others. `Daemon.run` is the life of the process: start,
+serve until a signal, drain, stop; its answer is the exit code.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ class Daemon:
         self._store = make_store(settings, clock, self._emit)
         self._is_store_open = self._is_serving = False
         self._engine = self._make_engine(clock)
-        if settings.canary is not None and settings.has_slots:
-            self._engine.send_canaries(settings.canary.interval_seconds)
+        if settings.canary_seconds is not None:
+            self._engine.send_canaries(settings.canary_seconds)
         self._scrape = ScrapeHandler(self._metrics.registry, self._read_gauges)
-        self._ops = self._make_ops()
+        self._ops = self._make_ops(clock)
         self._api = self._make_api(clock)
         self._stopping = asyncio.Event()
         self._is_leaving = False
@@ -106,10 +106,10 @@ class Daemon:
         return Metrics(
             self._settings.queue_configs,
             backend="postgresql" if self._settings.is_shared else "sqlite",
-            about=About(__version__, self._settings.fingerprint),
+            about=About(__version__, self._settings.fingerprint, revision()),
             clock=clock,
             buckets=self._settings.metrics.buckets.buckets(),
-            has_canary=self._settings.canary is not None and self._settings.has_slots,
+            has_canary=self._settings.canary_seconds is not None,
             is_traced=self._settings.tracing.enabled,
         )
 
@@ -142,9 +142,9 @@ class Daemon:
         host, port = settings.api.host, settings.api.port
         return Listener("api", app, host, port, limits, self._emit, spare)
 
-    def _make_ops(self) -> Listener:
+    def _make_ops(self, clock: Clock) -> Listener:
         settings = self._settings
-        app = build_ops_app(self._scrape, self._engine.health, self._engine.status)
+        app = build_ops_app(self._scrape, self._engine.health, self._engine.status, clock)
         return Listener("ops", app, settings.ops.host, settings.ops.port, OPS_LIMITS, self._emit)
 
     def _tell_blocked(self, seconds: float, where: str) -> None:
@@ -361,3 +361,8 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS, *gc.get_threshold()[1:])
+
+
+def revision() -> str:
+    """The commit that an image was built from; elsewhere nobody knows what was checked out."""
+    return os.environ.get("TIRELESSD_REVISION") or "unknown"

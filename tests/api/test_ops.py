@@ -69,9 +69,7 @@ class Daemon:
         async def metrics(_request: web.Request) -> web.StreamResponse:
             return web.Response(text="a_metric 1\n")
 
-        return build_ops_app(
-            metrics, lambda: self.health, lambda: self.status, clock=StoppedClock()
-        )
+        return build_ops_app(metrics, lambda: self.health, lambda: self.status, StoppedClock())
 
 
 @pytest.fixture
@@ -252,7 +250,7 @@ async def test_probes_answer_while_the_store_is_gone(
     aiohttp_client: AiohttpClient, house: House
 ) -> None:
     """Readiness knows it from the write probe; the process itself is well."""
-    app = build_ops_app(refuse, house.engine.health, house.engine.status)
+    app = build_ops_app(refuse, house.engine.health, house.engine.status, StoppedClock())
     client = await aiohttp_client(app)
     await house.store.close()
 
@@ -275,7 +273,7 @@ async def test_a_running_engine_is_live_ready_and_shown(
 ) -> None:
     """The real engine's health and status are what the application reads."""
     house = await make_house(QueueConfig("work", slots=3), QueueConfig("play", slots=2))
-    app = build_ops_app(refuse, house.engine.health, house.engine.status)
+    app = build_ops_app(refuse, house.engine.health, house.engine.status, StoppedClock())
     client = await aiohttp_client(app)
 
     answers = [await ask(client, path) for path in ("/livez", "/readyz", "/startupz")]

@@ -109,6 +109,7 @@ def test_image_says_how_it_is_run(image: Image) -> None:
     assert settings["Healthcheck"]["Test"][1:3] == ["/opt/tirelessd/bin/tirelessd", "healthcheck"]
     assert (labels["title"], labels["version"]) == ("tirelessd", __version__)
     assert len(labels["revision"]) == 40
+    assert f"TIRELESSD_REVISION={labels['revision']}" in settings["Env"]
     assert labels["created"].startswith("20")
 
 

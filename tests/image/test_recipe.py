@@ -105,6 +105,7 @@ def test_builder_is_told_what_the_recipe_asks() -> None:
     given = set(re.findall(r"--build-arg (\w+)=\S+", told))
     assert given == {"SOURCE_DATE_EPOCH", "VERSION", "REVISION", "CREATED", "BASE_IMAGE"}
     assert given <= {text.partition("=")[0] for text in texts("ARG")}
+    assert "TIRELESSD_REVISION=${REVISION}" in texts("ENV")
     assert f"--tag tirelessd:{__version__} " in told
 
 

@@ -198,6 +198,7 @@ def test_unknown_variable_is_refused(
     [
         ("TIRELESSD_CONFIG", "tirelessd.yaml"),
         ("TIRELESSD_DEBUG", "1"),
+        ("TIRELESSD_REVISION", "719c83c"),
         ("TIRELESSD_SERVICE_HOST", "10.0.0.1"),
         ("TIRELESSD_SERVICE_PORT", "8080"),
         ("TIRELESSD_SERVICE_PORT_HTTP", "8080"),

@@ -15,17 +15,18 @@ DAY = 86_400.0
 
 
 async def test_overdue_items_end_dead(shelf: Shelf) -> None:
-    """With the reason, the attempts they had, and their age."""
+    """With the reason, the attempts they had, their age, and what the last attempt came to."""
     [fresh, tried] = await shelf.put(
         new_item(deadline_seconds=9.0, delay_seconds=1.0), new_item(deadline_seconds=5.0)
     )
-    await shelf.settle(retry(await shelf.take_one(), seconds=DAY))
+    again = retry(await shelf.take_one(), seconds=DAY)
+    await shelf.settle(again)
     shelf.clock.advance(10.0)
 
     ended = await shelf.store.expire(10)
 
     record = await shelf.record(tried)
-    expected = [Expired(fresh, "work", 0, 10.0), Expired(tried, "work", 1, 10.0)]
+    expected = [Expired(fresh, "work", 0, 10.0), Expired(tried, "work", 1, 10.0, again.failure)]
     assert sorted(ended, key=lambda item: item.attempts) == expected
     assert (record.state, record.dead_reason) == (State.DEAD, "expired")
     assert record.finished_at == START_AT + 10.0

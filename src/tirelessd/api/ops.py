@@ -16,7 +16,7 @@ from aiohttp.typedefs import Handler
 from tirelessd import __version__
 from tirelessd.api.answers import json_answer
 from tirelessd.api.scaling import demand
-from tirelessd.core.clock import Clock, SystemClock, instant
+from tirelessd.core.clock import Clock, instant
 from tirelessd.engine.engine import Status
 from tirelessd.engine.health import Health
 from tirelessd.engine.pool import PoolReading
@@ -139,13 +139,13 @@ def build_ops_app(
     metrics_handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     health: Callable[[], Health],
     status: Callable[[], Status],
-    clock: Clock | None = None,
+    clock: Clock,
 ) -> web.Application:
     """The application; it takes GET and HEAD, and asks for no token.
 
     Neither `health` nor `status` may wait for anything.
     """
-    probes = Probes(health, status, clock or SystemClock())
+    probes = Probes(health, status, clock)
 
     # aiohttp wants a function here, and the handler may be an object that closes.
     async def metrics(request: web.Request) -> web.StreamResponse:

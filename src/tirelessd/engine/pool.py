@@ -139,13 +139,14 @@ class Pool:
 
     async def _end_stopped(self, attempt: Attempt, why: Stop, duration_seconds: float) -> None:
         """An item that is handed back is due as before; a lost lease leaves nothing to write."""
-        if why is Stop.LEASE_LOST:
-            attempt.result = "finished"
-            attempt.trace.ended(None, None)
-            return
-        is_started = attempt.started_at is not None
         claim, trace = attempt.claim, attempt.trace
-        await self._settler.release(claim, trace, duration_seconds, is_started=is_started)
+        is_started = attempt.started_at is not None
+        if why is Stop.LEASE_LOST or not await self._settler.release(
+            claim, trace, duration_seconds, is_started=is_started
+        ):
+            attempt.result = "finished"
+            trace.ended(None, None)
+            return
         attempt.result = "released"
         self.announce(0.0, is_recovered=attempt.claim.lost_leases > 0)
 

@@ -104,7 +104,7 @@ class Upkeep:
                         item.attempts,
                         item.age_seconds,
                         DeadReason.EXPIRED,
-                        None,
+                        item.failure,
                     )
                 )
             if len(expired) < BATCH_ITEMS:

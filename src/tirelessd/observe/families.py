@@ -158,9 +158,7 @@ class WorkerFamilies:
 
     def _slots(self, make: Registrar) -> None:
         self.slots = make.gauge("tirelessd_slots", "Slots configured in this process.", "queue")
-        self.busy = make.gauge(
-            "tirelessd_slots_busy", "Slots that hold an item or are set aside for one.", "queue"
-        )
+        self.busy = make.gauge("tirelessd_slots_busy", "Slots that hold an item.", "queue")
         self.stuck = make.gauge(
             "tirelessd_slots_stuck",
             "Slots whose attempt is settled, but whose handler does not end.",

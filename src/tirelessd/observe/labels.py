@@ -62,9 +62,8 @@ BACKGROUND_ROUNDS: Final = ("reclaim", "sweep", "expire", "purge", "snapshot", "
 CANARY_ROUND: Final = "canary"
 BACKGROUND_LOOPS: Final = ("slot", "claim", "renew", "hints")
 
-
-# Of the supervised ones, by the first word of their name; what is not listed is a background loop.
 POOL_STATES: Final = ("used", "idle")
+# Of the supervised ones, by the first word of their name; what is not listed is a background loop.
 TASK_KINDS: Final = ("loop", "slot", "attempt", "request", "other")
 
 

@@ -80,7 +80,7 @@ class About(msgspec.Struct, frozen=True):
 
     version: str
     config_hash: str
-    revision: str = "unknown"
+    revision: str
 
 
 class Metrics:
@@ -180,7 +180,7 @@ class Metrics:
         if self._store is None:
             return
         if any(reading.unconfigured.counts.values()):
-            # Left from another configuration; a store that has none can get none any more.
+            # Left from another configuration, or handed in by a process that has one.
             self._store.foresee_unconfigured()
             self._items.foresee_unconfigured()
         self._store.see(reading, taken_at, duration_seconds)

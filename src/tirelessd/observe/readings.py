@@ -18,7 +18,7 @@ class PoolReading(Protocol):
 
     @property
     def busy(self) -> int:
-        """Slots that hold an item, are set aside for one, or are stuck."""
+        """Slots that hold an item or are stuck."""
         ...
 
     @property

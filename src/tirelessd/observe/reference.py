@@ -139,7 +139,7 @@ def metrics_reference() -> str:
         [QueueConfig("any", retry=RetryPolicy(retry_on=(302,)), destination="any")],
         store_label="any",
         backend="any",
-        about=About("any", "any"),
+        about=About("any", "any", "any"),
         clock=SystemClock(),
         has_canary=True,
     )

@@ -24,8 +24,8 @@ from tirelessd.settings.problems import Contradictions, Problem
 
 PREFIX: Final = "TIRELESSD_"
 DELIMITER: Final = "__"
-# Read by the command line itself.
-RESERVED: Final = frozenset({"TIRELESSD_CONFIG", "TIRELESSD_DEBUG"})
+# Read by the command line itself; and what an image tells of the commit that it was built from.
+RESERVED: Final = frozenset({"TIRELESSD_CONFIG", "TIRELESSD_DEBUG", "TIRELESSD_REVISION"})
 # Kubernetes tells every pod of each service in such variables; one of a service called tirelessd,
 # or tirelessd-ops, looks like ours.
 SERVICE_LINK: Final = re.compile(

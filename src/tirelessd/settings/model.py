@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import msgspec
+from msgspec.structs import replace
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -309,8 +309,7 @@ class Settings(BaseSettings):
         return self
 
     def check(self) -> None:
-        """Raise `Contradictions` when settings do not fit each other."""
-        # All at once, each with the setting's own path, which pydantic gives to single values only.
+        """Raise `Contradictions`, all at once and each with its path, where settings do not fit."""
         if problems := [*self._contradictions()]:
             raise Contradictions(problems)
 
@@ -335,12 +334,15 @@ class Settings(BaseSettings):
         return self.role != "intake"
 
     @property
+    def canary_seconds(self) -> float | None:
+        """How often this process sends itself a canary; None where it sends none."""
+        return self.canary.interval_seconds if self.canary and self.has_slots else None
+
+    @property
     def queue_configs(self) -> tuple[QueueConfig, ...]:
         """The queues as the layers below know them; without slots in a process that has none."""
-        configs = [queue.config(name) for name, queue in self.queues.items()]
-        if self.has_slots:
-            return tuple(configs)
-        return tuple(msgspec.structs.replace(config, slots=0) for config in configs)
+        configs = tuple(queue.config(name) for name, queue in self.queues.items())
+        return configs if self.has_slots else tuple(replace(each, slots=0) for each in configs)
 
     @property
     def shown(self) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from tirelessd.core.item import (
     ShownState,
     State,
 )
+from tirelessd.core.outcome import Failure
 from tirelessd.core.queue import QueueConfig
 from tirelessd.core.trace import TraceContext
 
@@ -107,12 +108,13 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Expired(msgspec.Struct, frozen=True):
-    """An item that upkeep ended dead because its deadline passed while it waited."""
+    """An item that waited past its deadline, ended by upkeep; `failure` is its last, if any."""
 
     item_id: str
     queue: str
     attempts: int
     age_seconds: float
+    failure: Failure | None = None
 
 
 class QueueSnapshot(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ import msgspec
 
 from tirelessd.core.decision import Complete, Settlement
 from tirelessd.core.item import Claim, IdempotencyKey, Lease, NewItem, Selection, State
+from tirelessd.core.outcome import Failure
 from tirelessd.core.trace import TraceContext
 from tirelessd.store.base import (
     Cancelled,
@@ -49,6 +50,19 @@ def answers_by_keys(
         else None
         for item in items
     ]
+
+
+def last_failure(written: str | None) -> Failure | None:
+    """A failure from the JSON that both stores give it as; None where there is none.
+
+    Nor is one known whose reason only a newer version has a word for.
+    """
+    if written is None:
+        return None
+    try:
+        return msgspec.json.decode(written, type=Failure)
+    except msgspec.ValidationError:
+        return None
 
 
 class Enqueue(Operation[Sequence[Enqueued]]):

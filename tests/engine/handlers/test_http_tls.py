@@ -104,16 +104,6 @@ async def test_certificate_that_proves_nothing_is_refused(
     assert upstream.requests == []
 
 
-async def test_unverified_tls_is_possible_when_asked_for(authority: trustme.CA) -> None:
-    """With `verify_tls` off a certificate of nobody in particular is taken."""
-    certificate = authority.issue_cert("elsewhere")
-
-    async with Upstream(sending(OK), tls=served_by(certificate)) as upstream:
-        complete = await attempt_at(upstream.url, verify_tls=False)
-
-    assert complete.result == b"done"
-
-
 def aged(context: ssl.SSLContext) -> ssl.SSLContext:
     """The same context, speaking nothing newer than TLS 1.1."""
     with warnings.catch_warnings():

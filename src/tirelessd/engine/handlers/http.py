@@ -75,7 +75,6 @@ class HttpConfig(msgspec.Struct, frozen=True):
     slots: int = 20
     keepalive_seconds: float = 15.0
     ca_file: str | None = None
-    verify_tls: bool = True
     destination: str = UNNAMED
 
     def __post_init__(self) -> None:
@@ -254,9 +253,6 @@ def _tls_context(config: HttpConfig) -> ssl.SSLContext:
         raise StartError(f"ca_file {config.ca_file!r} cannot be used: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    if not config.verify_tls:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
     return context
 
 

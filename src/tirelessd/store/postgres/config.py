@@ -11,8 +11,8 @@ class PostgresConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The shared store's own values.
 
     `url` and `direct_url` are `postgresql://…`; the second leads past a transaction pooler, for
-    migrations. `password` is used where the URL has none. `statement_cache` is how many prepared
-    statements a connection keeps; 0 where a pooler hands every transaction to another one.
+    migrations and hints. `password` is used where the URL has none. `statement_cache` is how many
+    prepared statements a connection keeps; 0 where a pooler hands every transaction to another one.
     """
 
     url: str

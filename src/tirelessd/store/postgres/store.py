@@ -78,6 +78,7 @@ from tirelessd.store.tokens import random_numbers
 LISTENING_POLL_SECONDS: Final = 5.0
 # Rows that a purge deletes in one commit, so that others wait only a few milliseconds for it.
 PURGE_ROWS: Final = 500
+CLOSED: Final = "the store is closed"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,7 +104,7 @@ class PostgresStore(Store):
 
     def __init__(self, pools: Pools, *, clock: Clock, emit: Emit = _ignore) -> None:
         self.label = ""
-        self._why_closed = "the store is closed"
+        self._why_closed = CLOSED
         self._pools = pools
         self._clock = clock
         self._emit = emit
@@ -120,6 +121,7 @@ class PostgresStore(Store):
             self.label = f"{self.backend}-{await self._read('identity', reads.identity)}"
             if self._pools.carry_hints:
                 self._hints = Hints(self._pools.hints, self._clock, self._emit)
+            self._why_closed = CLOSED
         except Exception as error:
             # Whoever asks before the next try hears the same.
             self._why_closed = str(error)

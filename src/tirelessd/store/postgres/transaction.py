@@ -37,10 +37,7 @@ BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;" + _SETTINGS.fo
 
 
 def begin_read(seconds: float) -> str:
-    """How a read begins whose statements all see one moment, none for longer than so many seconds.
-
-    Counts and pages are many rows of one index: they may choose how to walk it.
-    """
+    """How a read begins whose statements all see one moment, none longer than so many seconds."""
     settings = _SETTINGS.format(statement_ms=seconds * 1000)
     return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;{settings}"
 

@@ -10,7 +10,15 @@ from tirelessd.core.item import Selection, State
 from tirelessd.core.queue import QueueConfig
 from tirelessd.store.base import Cancelled, Expired
 from tirelessd.store.commit import Operation
-from tirelessd.store.operations import Cancel, ChangeDead, ChangePause, DeleteDead, Expire, Redrive
+from tirelessd.store.operations import (
+    Cancel,
+    ChangeDead,
+    ChangePause,
+    DeleteDead,
+    Expire,
+    Redrive,
+    last_failure,
+)
 from tirelessd.store.postgres.rows import canonical
 from tirelessd.store.postgres.transaction import Transaction
 
@@ -38,7 +46,10 @@ WITH overdue AS MATERIALIZED (
 UPDATE items SET state = 'dead', dead_reason = 'expired', finished_at = tirelessd_now()
 FROM overdue
 WHERE items.id = ANY (ARRAY(SELECT id FROM overdue)) AND items.id = overdue.id
-RETURNING items.id::text, items.queue, items.attempts, tirelessd_now() - items.accepted_at
+RETURNING items.id::text, items.queue, items.attempts, tirelessd_now() - items.accepted_at, (
+    SELECT json_build_object('reason', reason, 'detail', detail, 'status', status)::text
+    FROM failures WHERE failures.id = items.id ORDER BY generation DESC, attempt DESC LIMIT 1
+)
 """
 _MATCHES: Final = """
 AND ($1::text IS NULL OR queue = $1) AND ($2::text IS NULL OR dead_reason = $2)
@@ -161,8 +172,10 @@ async def expire(tx: Transaction, operations: Sequence[Expire]) -> None:
     """End what waited past its deadline, the longest overdue first."""
     for operation in operations:
         operation.outcome = [
-            Expired(item_id, queue, attempts, max(age_seconds, 0.0))
-            for item_id, queue, attempts, age_seconds in await tx.write(EXPIRE, operation.limit)
+            Expired(item_id, queue, attempts, max(age_seconds, 0.0), last_failure(last))
+            for item_id, queue, attempts, age_seconds, last in await tx.write(
+                EXPIRE, operation.limit
+            )
         ]
 
 

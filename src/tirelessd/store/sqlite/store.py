@@ -121,11 +121,6 @@ class SqliteStore(Store):
         self._reader = Reader(self._path, clock, busy_seconds, read_seconds)
         self._writer: WriterThread | None = None
 
-    @property
-    def sqlite_version(self) -> str:
-        """The version of the SQLite library in use, for people: below 3.51.3 it loses commits."""
-        return apsw.sqlite_lib_version()
-
     async def open(self) -> None:
         """Take the lock, then make, check and migrate the file; raises `StartError`."""
         if leads_nowhere(self._given_path, self._path):

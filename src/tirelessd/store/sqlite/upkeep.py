@@ -9,7 +9,7 @@ from typing import Final
 from tirelessd.core.item import Selection, State
 from tirelessd.store.base import Cancelled, Expired
 from tirelessd.store.commit import Operation
-from tirelessd.store.operations import Cancel, ChangeDead, DeleteDead, Expire, Redrive
+from tirelessd.store.operations import Cancel, ChangeDead, DeleteDead, Expire, Redrive, last_failure
 from tirelessd.store.sqlite.transaction import Transaction, as_json
 
 _CANCEL: Final = """
@@ -27,7 +27,10 @@ WHERE row IN (
     SELECT row FROM items INDEXED BY items_deadline
     WHERE state = 'queued' AND deadline_at <= :now ORDER BY deadline_at LIMIT :limit
 )
-RETURNING id, queue, attempts, accepted_at
+RETURNING id, queue, attempts, accepted_at, (
+    SELECT json_object('reason', reason, 'detail', detail, 'status', status) FROM failures
+    WHERE failures.row = items.row ORDER BY generation DESC, attempt DESC LIMIT 1
+)
 """
 _MATCHES: Final = """
 AND (:queue IS NULL OR queue = :queue) AND (:reason IS NULL OR dead_reason = :reason)
@@ -97,8 +100,8 @@ def expire(tx: Transaction, operations: Sequence[Expire]) -> None:
     """End what waited past its deadline, the longest overdue first."""
     for operation in operations:
         operation.outcome = [
-            Expired(item_id, queue, attempts, max(tx.now - accepted_at, 0.0))
-            for item_id, queue, attempts, accepted_at in tx.run(EXPIRE, limit=operation.limit)
+            Expired(item_id, queue, attempts, max(tx.now - accepted_at, 0.0), last_failure(last))
+            for item_id, queue, attempts, accepted_at, last in tx.run(EXPIRE, limit=operation.limit)
         ]
 
 

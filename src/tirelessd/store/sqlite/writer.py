@@ -90,9 +90,7 @@ class Writer:
         self._is_locked_out = False
         try:
             check_tables(db)
-            db.execute(
-                "INSERT INTO commits (mark) SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM commits)"
-            )
+            db.execute(_PLACE_FOR_MARK)
             self._fresh_rows = count(db.execute(FRESH_ROW).get)
             self._files.opened()
         except OSError as error:
