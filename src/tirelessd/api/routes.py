@@ -278,7 +278,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         scope="operate",
         summary="Delete dead letters",
         description="Needs exactly one of: `ids`; `queue`, `reason` or both; `all=true`. At most "
-        "1000 a call.",
+        "1000 a call; of `ids` some two hundred fit into the request line.",
         query=PurgeQuery,
         reply=Reply(200, "How many were deleted, and how many are left.", shapes.ChangedCount),
         problems=("cross_origin", "store_full"),
