@@ -14,6 +14,7 @@ from tests.engine.pods import WORK, Pod, make_url
 from tests.waiting import a_moment
 from tirelessd.core.errors import QueueFull
 from tirelessd.core.events import (
+    BackgroundTaskSucceeded,
     ItemSucceeded,
     LateCompletion,
     LeaseReclaimed,
@@ -46,6 +47,11 @@ async def pods() -> AsyncIterator[tuple[Pod, Pod]]:
 def is_hint(event: StoreOperationFinished) -> bool:
     """Whether it is of what processes tell each other."""
     return event.operation == "announce"
+
+
+def is_reclaim(event: BackgroundTaskSucceeded) -> bool:
+    """Whether it is of a look for leases that have ended."""
+    return event.task == "reclaim"
 
 
 async def test_item_goes_where_a_slot_is_free(pods: tuple[Pod, Pod]) -> None:
@@ -83,9 +89,7 @@ async def test_running_attempt_keeps_its_lease_for_as_long_as_it_takes(
     one, two = pods
     owned = await one.store.leases()
 
-    await two.recorder.wait_for(
-        StoreOperationFinished, 3, lambda event: event.operation == "reclaim"
-    )
+    await two.recorder.wait_for(BackgroundTaskSucceeded, 3, is_reclaim)
     for gate in one.gates:
         gate.opened.set()
 

@@ -16,6 +16,7 @@ from tests.waiting import wait_until
 from tirelessd.core.clock import SystemClock
 from tirelessd.core.errors import NotCancellable, QueueFull, StartError, UnknownQueue
 from tirelessd.core.events import (
+    BackgroundTaskSucceeded,
     ItemDied,
     ItemSucceeded,
     LeaseReclaimed,
@@ -59,9 +60,9 @@ class UnimportableHandler(ScriptedHandler):
         raise StartError("no module of that name")
 
 
-def is_reclaim(event: StoreOperationFinished) -> bool:
+def is_reclaim(event: BackgroundTaskSucceeded) -> bool:
     """Whether it is of a look for leases that have ended."""
-    return event.operation == "reclaim"
+    return event.task == "reclaim"
 
 
 async def change(url: str, sql: str, *values: object) -> None:
@@ -157,7 +158,7 @@ async def test_lease_is_as_long_as_its_holder_says(url: str) -> None:
     async with holder.at_work():
         await holder.fill()
         async with hasty.at_work():
-            await hasty.recorder.wait_for(StoreOperationFinished, 5, is_reclaim)
+            await hasty.recorder.wait_for(BackgroundTaskSucceeded, 5, is_reclaim)
 
     assert hasty.recorder.of(LeaseReclaimed) == []
 
@@ -300,8 +301,8 @@ async def test_clock_of_a_pod_decides_nothing(url: str, monkeypatch: pytest.Monk
         monkeypatch.setattr(script, "SystemClock", FastClock)
         async with ahead.at_work():
             item_id = await right.submit(b"later", delay_seconds=20.0)
-            seen = len(ahead.recorder.of(StoreOperationFinished, is_reclaim))
-            await ahead.recorder.wait_for(StoreOperationFinished, seen + 3, is_reclaim)
+            seen = len(ahead.recorder.of(BackgroundTaskSucceeded, is_reclaim))
+            await ahead.recorder.wait_for(BackgroundTaskSucceeded, seen + 3, is_reclaim)
             told = (await ahead.store.snapshot(["work"])).ahead_seconds
             assert await is_state(right, item_id, State.QUEUED)
 

@@ -27,6 +27,7 @@ WALKED = {
     "claim.TAKE_OVER": {"items_leased"},
     "claim.TAKE_BACK": {"items_leased"},
     "reads.LEASES": {"items_leased"},
+    "reads.OVERDUE": {"items_leased"},
     "reads.PAUSES": {"pauses_pkey"},
     "settle.UNDO": {"items_leased"},
     "snapshot.QUEUE_NAMES": {"items_queue"},

@@ -134,6 +134,35 @@ async def test_renewed_lease_is_not_reclaimed(pods: Pods) -> None:
     assert len(await pods.two.store.reclaim(10, LEASE_SECONDS)) == 1
 
 
+async def test_expired_lease_is_looked_at_again(pods: Pods) -> None:
+    """Who could not renew it does, once it can, and keeps it; another one's is taken over."""
+    await pods.one.put(new_item(), new_item())
+    renewed, lost = await pods.one.take()
+    pods.clock.advance(LEASE_SECONDS)
+
+    first = await pods.two.store.reclaim(10, LEASE_SECONDS, seen_seconds=3.0)
+    await pods.one.store.renew([renewed.lease], LEASE_SECONDS)
+    pods.clock.advance(2.0)
+    second = await pods.two.store.reclaim(10, LEASE_SECONDS, seen_seconds=3.0)
+    pods.clock.advance(2.0)
+    third = await pods.two.store.reclaim(10, LEASE_SECONDS, seen_seconds=3.0)
+
+    assert (list(first), list(second)) == ([], [])
+    assert ids_of(third) == [lost.item.id]
+
+
+async def test_what_lies_between_looks_far_apart_was_not_seen(pods: Pods) -> None:
+    """Nor could anybody renew, perhaps, while nobody could look."""
+    await pods.one.put(new_item())
+    await pods.one.take_one()
+    pods.clock.advance(LEASE_SECONDS)
+    await pods.two.store.reclaim(10, LEASE_SECONDS, seen_seconds=3.0)
+
+    pods.clock.advance(60.0)
+
+    assert list(await pods.two.store.reclaim(10, LEASE_SECONDS, seen_seconds=3.0)) == []
+
+
 async def test_zombie_settles_nothing_and_overwrites_nothing(pods: Pods) -> None:
     """Whoever slept through its lease is refused, whatever became of the item meanwhile."""
     [item_id] = await pods.one.put(new_item())

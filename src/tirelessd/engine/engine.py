@@ -34,7 +34,7 @@ from tirelessd.engine.health import Health, StoreWatch
 from tirelessd.engine.intake import Intake
 from tirelessd.engine.pauses import Pauses
 from tirelessd.engine.pool import Pool, PoolReading
-from tirelessd.engine.reclaim import Reclaim
+from tirelessd.engine.reclaim import LEASE_SECONDS, Reclaim
 from tirelessd.engine.settler import Settler
 from tirelessd.engine.snapshots import Snapshots, TakenSnapshot
 from tirelessd.engine.supervisor import Supervisor
@@ -111,7 +111,13 @@ class Engine:
         rare = without_canaries(emit)
         settler = Settler(store, self._watch, self._capacity, rare)
         self._reclaim = Reclaim(
-            store, settler, self._every_pool, self._retrying_for, self._watch, rare
+            store,
+            settler,
+            self._every_pool,
+            self._retrying_for,
+            self._watch,
+            rare,
+            max([config.lease_seconds for config in queues], default=LEASE_SECONDS),
         )
         self.sweep = Sweep(store, self._every_pool, self._reclaim, self._watch)
         self._upkeep = self._make_upkeep()

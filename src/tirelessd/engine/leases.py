@@ -15,6 +15,8 @@ from tirelessd.store.base import Store
 
 RENEWALS_PER_LEASE: Final = 3
 RENEWAL_JITTER: Final = 0.1
+# Soon after a renewal failed comes the next: others may see the leases expired by now.
+RETRY_SECONDS: Final = 0.5
 
 
 class LeaseKeeper:
@@ -38,26 +40,31 @@ class LeaseKeeper:
 
     async def renew_loop(self) -> None:
         """Renew, three times a lease; a refused renewal ends its attempt."""
+        usual_seconds = self._lease_seconds / RENEWALS_PER_LEASE
+        seconds = usual_seconds
         while True:
             # Jittered, so that many processes on one store do not all come at once.
-            jitter = self._source.uniform(1.0 - RENEWAL_JITTER, 1.0)
-            await asyncio.sleep(self._lease_seconds / RENEWALS_PER_LEASE * jitter)
-            if self._attempts:
-                await self._renew(list(self._attempts.values()))
+            await asyncio.sleep(seconds * self._source.uniform(1.0 - RENEWAL_JITTER, 1.0))
+            is_answered = await self._renew(list(self._attempts.values()))
+            seconds = usual_seconds if is_answered else min(usual_seconds, RETRY_SECONDS)
 
-    async def _renew(self, attempts: Sequence[Attempt]) -> None:
+    async def _renew(self, attempts: Sequence[Attempt]) -> bool:
+        """Whether the store has answered."""
+        if not attempts:
+            return True
         leases = [attempt.claim.lease for attempt in attempts]
         try:
             held = await self._store.renew(leases, self._lease_seconds)
         except StoreError as error:
             # No refusal: the attempts go on, and the next round comes before the leases end.
             self._watch.failed(error)
-            return
+            return False
         for attempt, is_held in zip(attempts, held, strict=True):
             # One that is being settled may have been written before the renewal was looked at, in
             # the same commit: its own answer tells whether the lease held.
             if not is_held and not attempt.is_ending:
                 self._lose(attempt)
+        return True
 
     def _lose(self, attempt: Attempt) -> None:
         item = attempt.claim.item

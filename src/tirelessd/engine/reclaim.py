@@ -18,7 +18,11 @@ from tirelessd.store.base import Store
 
 # What one commit of a round, of whatever kind, takes on: callers wait behind it.
 BATCH_ITEMS: Final = 500
+# Where no queue says how long its leases are.
 LEASE_SECONDS: Final = 30.0
+# Who could not renew, for the store was locked, full or away, does so well within these seconds
+# once it can; of a short lease no more than half is spent on waiting for that.
+SEEN_SECONDS: Final = 3.0
 EXPIRED: Final = "the lease expired: its process died or lost the store"
 FORGOTTEN: Final = "a defect of the daemon: its slot lost sight of it"
 
@@ -34,7 +38,10 @@ class Reclaim:
         retrying_for: Callable[[str], StoredRetrying],
         watch: StoreWatch,
         emit: Emit,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
+        self._lease_seconds = lease_seconds
+        self._seen_seconds = min(SEEN_SECONDS, lease_seconds / 2)
         self._store = store
         self._settler = settler
         self._pools = pools
@@ -51,7 +58,7 @@ class Reclaim:
     async def run(self) -> None:
         """Take over every expired lease there is."""
         while self._watch.is_up:
-            claims = await self._store.reclaim(BATCH_ITEMS, LEASE_SECONDS)
+            claims = await self._take_over()
             if claims:
                 await self._end_lost(claims, EXPIRED)
             if len(claims) < BATCH_ITEMS:
@@ -60,9 +67,14 @@ class Reclaim:
     async def take_back(self, forgotten: Sequence[Lease]) -> None:
         """End the attempts behind leases of this process that nobody in it knows any more."""
         # One call at a time comes with them, so what it finds besides is settled here as well.
-        claims = await self._store.reclaim(BATCH_ITEMS, LEASE_SECONDS, forgotten)
+        claims = await self._take_over(forgotten)
         if claims:
             await self._end_lost(claims, FORGOTTEN)
+
+    async def _take_over(self, forgotten: Sequence[Lease] = ()) -> Sequence[Claim]:
+        return await self._store.reclaim(
+            BATCH_ITEMS, self._lease_seconds, forgotten, seen_seconds=self._seen_seconds
+        )
 
     async def _end_lost(self, claims: Sequence[Claim], why: str) -> None:
         """End these attempts in one commit; from now on the leases are ours to settle."""
@@ -75,7 +87,7 @@ class Reclaim:
 
     async def _settle_lost(self, claims: Sequence[Claim], why: str) -> None:
         ended = [(claim, self._decide(claim, why)) for claim in claims]
-        answers = await self._settler.settle_lost(ended, LEASE_SECONDS)
+        answers = await self._settler.settle_lost(ended, self._lease_seconds)
         for (claim, decision), settled in zip(ended, answers, strict=True):
             pool = self._pools.get(claim.item.queue)
             if pool is not None and settled.is_held and isinstance(decision, RetryAfter):

@@ -300,13 +300,18 @@ class Store(ABC):
 
     @abstractmethod
     async def reclaim(
-        self, limit: int, lease_seconds: float, forgotten: Sequence[Lease] = ()
+        self,
+        limit: int,
+        lease_seconds: float,
+        forgotten: Sequence[Lease] = (),
+        *,
+        seen_seconds: float = 0.0,
     ) -> Sequence[Claim]:
-        """Take over up to `limit` expired leases of other owners, in one statement.
+        """Take over up to `limit` leases of others that calls have seen expired for `seen_seconds`.
 
-        Still leased, old token, still expired becomes a fresh token; the attempt stays counted. The
-        caller decides (`lease_lost`) and settles. `attempt` is the lost one. Leases of one's own
-        that nobody knows any more, as `leases` tells, are taken over too, fenced by their tokens.
+        Still expired under the old token becomes a fresh one; `attempt`, the lost one, stays
+        counted. The caller decides (`lease_lost`) and settles. Leases of one's own that nobody
+        knows any more, as `leases` tells, are taken over too, fenced by their tokens.
         """
 
     @abstractmethod

@@ -125,15 +125,23 @@ class ClaimDue(Operation[Claimed]):
 
 
 class Reclaim(Operation[Sequence[Claim]]):
-    """A call to take over leases of a process that is gone, or that this one has forgotten."""
+    """A call to take over leases of a process that is gone, or that this one has forgotten.
+
+    Where leases expire, `expired` are the tokens of those that it is about.
+    """
 
     verb = "reclaim"
 
     def __init__(
-        self, limit: int, forgotten: Sequence[Lease] = (), lease_seconds: float = 30.0
+        self,
+        limit: int,
+        forgotten: Sequence[Lease] = (),
+        lease_seconds: float = 30.0,
+        expired: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.limit = limit
+        self.expired = expired
         self.forgotten = forgotten
         self.lease_seconds = lease_seconds
         self.rows = limit

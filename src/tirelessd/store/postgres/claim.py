@@ -19,6 +19,7 @@ from tirelessd.core.trace import TraceContext
 from tirelessd.store.base import Claimed, Settled
 from tirelessd.store.operations import ClaimDue, Reclaim, Settle
 from tirelessd.store.postgres.transaction import Transaction
+from tirelessd.store.tokens import random_numbers
 
 LEVELS: Final = "unnest(ARRAY[9,8,7,6,5,4,3,2,1,0]::smallint[]) AS level (priority)"
 # No level at all while the queue is paused.
@@ -93,8 +94,9 @@ SELECT least(({_NEXT_FRESH}), CASE WHEN $2 THEN ({_NEXT_RECOVERED}) END) - tirel
 # Of every queue there is, whoever it belongs to, and one's own only if they are named.
 _EXPIRED: Final = """
 SELECT items.id FROM items
-WHERE items.owner <> $3 AND items.leased_until <= tirelessd_now()
-LIMIT $1 FOR UPDATE SKIP LOCKED
+WHERE items.token = ANY ($1::bigint[]) AND items.owner <> $3
+    AND items.leased_until <= tirelessd_now()
+FOR UPDATE SKIP LOCKED
 """
 _FORGOTTEN: Final = """
 SELECT items.id FROM items
@@ -143,18 +145,20 @@ async def claim(tx: Transaction, operations: Sequence[ClaimDue]) -> None:
 async def reclaim(tx: Transaction, operations: Sequence[Reclaim]) -> None:
     """Take over expired leases of others; their attempts stay counted."""
     for operation in operations:
-        found = await _take(tx, TAKE_OVER, operation.limit, operation.limit, operation)
-        if operation.forgotten:
-            tokens = [lease.token for lease in operation.forgotten]
-            found += await _take(tx, TAKE_BACK, tokens, len(tokens), operation)
-        operation.outcome = found
+        forgotten = [lease.token for lease in operation.forgotten]
+        found = await _take(tx, TAKE_OVER, operation.expired, operation)
+        operation.outcome = found + await _take(tx, TAKE_BACK, forgotten, operation)
 
 
 async def _take(
-    tx: Transaction, sql: str, which: int | Sequence[int], most: int, operation: Reclaim
+    tx: Transaction, sql: str, tokens: Sequence[int], operation: Reclaim
 ) -> list[Claim]:
-    tokens = tx.draw_tokens(most)
-    found = await tx.write(sql, which, tokens, tx.owner, operation.lease_seconds)
+    if not tokens:
+        return []
+    # Not among those that are undone where the commit's fate is unknown, for the lost attempts must
+    # stay counted: such leases are this process's own then, and it finds them by itself.
+    fresh = random_numbers(len(tokens))
+    found = await tx.write(sql, tokens, fresh, tx.owner, operation.lease_seconds)
     return [_as_claim(row) for row in found]
 
 

@@ -8,13 +8,12 @@ from tirelessd.core.clock import Clock
 
 
 class Outage:
-    """Knows since when the database answers again, and how long leases last."""
+    """Knows since when the database answers again."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._is_down = False
         self._ended_at = -math.inf
-        self._lease_seconds = 0.0
 
     def told(self, error: Exception | None) -> None:
         """The database was out of reach, or, with None, answered."""
@@ -24,11 +23,6 @@ class Outage:
             self._is_down = False
             self._ended_at = self._clock.monotonic()
 
-    def leased_for(self, seconds: float) -> None:
-        """A queue here has leases of this length; those of other processes are alike."""
-        self._lease_seconds = max(self._lease_seconds, seconds)
-
     def is_recent(self, lease_seconds: float) -> bool:
-        """Whether holders may not have had the time to renew; without queues, of that length."""
-        seconds = self._lease_seconds or lease_seconds
-        return self._is_down or self._clock.monotonic() < self._ended_at + seconds
+        """Whether holders of leases of this length may not have had the time to renew them."""
+        return self._is_down or self._clock.monotonic() < self._ended_at + lease_seconds

@@ -29,6 +29,9 @@ RESULT: Final = "SELECT content, content_type FROM results WHERE id = $1"
 LEASES: Final = """
 SELECT id::text, queue, number, token FROM items WHERE owner = $1
 """
+OVERDUE: Final = """
+SELECT token FROM items WHERE owner <> $1 AND leased_until <= tirelessd_now() LIMIT $2
+"""
 PAUSES: Final = """
 SELECT queue, expires_at - tirelessd_now() FROM pauses
 WHERE coalesce(expires_at, 'Infinity') > tirelessd_now() ORDER BY queue
@@ -53,6 +56,11 @@ async def payload(connection: Connection[Record], item_id: str) -> Body | None:
 async def result(connection: Connection[Record], item_id: str) -> Body | None:
     """What the handler answered."""
     return as_body(await connection.fetch(RESULT, item_id) if canonical(item_id) else [])
+
+
+async def overdue(connection: Connection[Record], owner: int, limit: int) -> Sequence[int]:
+    """The tokens of expired leases of other owners."""
+    return [token for (token,) in await connection.fetch(OVERDUE, owner, limit)]
 
 
 async def leases(connection: Connection[Record], owner: int) -> Sequence[Lease]:

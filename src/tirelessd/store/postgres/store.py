@@ -67,6 +67,7 @@ from tirelessd.store.postgres.faults import fault_of, store_error
 from tirelessd.store.postgres.hints import Hints
 from tirelessd.store.postgres.lane import Lane
 from tirelessd.store.postgres.outage import Outage
+from tirelessd.store.postgres.overdue import Overdue
 from tirelessd.store.postgres.pools import Borrowed, Pools
 from tirelessd.store.postgres.reading import read_from
 from tirelessd.store.postgres.snapshot import Keep, look
@@ -78,6 +79,8 @@ from tirelessd.store.tokens import random_numbers
 LISTENING_POLL_SECONDS: Final = 5.0
 # Rows that a purge deletes in one commit, so that others wait only a few milliseconds for it.
 PURGE_ROWS: Final = 500
+# How many expired leases are watched at once: what a process with very many slots can leave.
+OVERDUE_ROWS: Final = 5_000
 CLOSED: Final = "the store is closed"
 
 P = ParamSpec("P")
@@ -110,6 +113,7 @@ class PostgresStore(Store):
         self._emit = emit
         [self._owner] = random_numbers(1)
         self._outage = Outage(clock)
+        self._overdue = Overdue(clock)
         self._lanes: _Lanes | None = None
         self._hints: Hints | None = None
 
@@ -177,7 +181,6 @@ class PostgresStore(Store):
         self, queue: str, limit: int, lease_seconds: float, *, recovered: int = 0
     ) -> Claimed:
         """Lease due items; one that another process is just claiming is passed over."""
-        self._outage.leased_for(lease_seconds)
         slots = self._open_lanes().slots
         return await slots.submit(ClaimDue(queue, limit, recovered, lease_seconds))
 
@@ -185,7 +188,6 @@ class PostgresStore(Store):
         """Have leases last so long from now."""
         if not leases:
             return ()
-        self._outage.leased_for(lease_seconds)
         return await self._open_lanes().slots.submit(Renew(leases, lease_seconds))
 
     async def settle(
@@ -201,11 +203,23 @@ class PostgresStore(Store):
         return await self._open_lanes().slots.submit(Release(leases)) if leases else ()
 
     async def reclaim(
-        self, limit: int, lease_seconds: float, forgotten: Sequence[Lease] = ()
+        self,
+        limit: int,
+        lease_seconds: float,
+        forgotten: Sequence[Lease] = (),
+        *,
+        seen_seconds: float = 0.0,
     ) -> Sequence[Claim]:
         """Take over expired leases of others, unless their holders could not renew them."""
-        most = 0 if self._outage.is_recent(lease_seconds) else limit
-        return await self._open_lanes().slots.submit(Reclaim(most, forgotten, lease_seconds))
+        tokens = await self._read("leases", reads.overdue, self._owner, OVERDUE_ROWS)
+        expired = self._overdue.see(tokens, seen_seconds)[:limit]
+        if self._outage.is_recent(lease_seconds):
+            expired = ()
+        if not expired and not forgotten:
+            return ()
+        return await self._open_lanes().slots.submit(
+            Reclaim(limit, forgotten, lease_seconds, expired)
+        )
 
     async def leases(self) -> Sequence[Lease]:
         """The leases of this process: nobody else reclaims them while it renews them."""

@@ -189,7 +189,12 @@ class SqliteStore(Store):
         return await self._write(Release(leases)) if leases else ()
 
     async def reclaim(
-        self, limit: int, lease_seconds: float, forgotten: Sequence[Lease] = ()
+        self,
+        limit: int,
+        lease_seconds: float,
+        forgotten: Sequence[Lease] = (),
+        *,
+        seen_seconds: float = 0.0,
     ) -> Sequence[Claim]:
         """Take over what another start of the process left leased, however recently."""
         return await self._write(Reclaim(limit, forgotten))
