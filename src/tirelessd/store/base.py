@@ -63,10 +63,7 @@ class HandOff(Protocol):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """The item is stored; `is_handed_off` tells that a slot already has it.
-
-    `due_in_seconds` is 0 when it is due now.
-    """
+    """Stored; with `is_handed_off` a slot has it already. `due_in_seconds` is 0 when it is due."""
 
     id: str
     state: State
@@ -91,10 +88,7 @@ Enqueued = Accepted | Replayed | Conflicting
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What a claim found.
-
-    With fewer than asked for, when the next one falls due; None when nothing waits.
-    """
+    """What a claim found; with fewer than asked for, when the next one is due, if any waits."""
 
     claims: Sequence[Claim]
     next_due_in_seconds: float | None = None
