@@ -203,15 +203,13 @@ def test_inhibitions_are_those_of_the_source() -> None:
 
 def test_an_alert_that_is_off_silences_nothing() -> None:
     """Nor is it silenced; where it was one of two, the other one stands alone."""
-    rules = inhibitions({"QueueStalled": {"enabled": False}, "TargetDown": {"enabled": False}})
+    rules = inhibitions({"QueueStale": {"enabled": False}, "TargetDown": {"enabled": False}})
 
-    texts = str([each["sourceMatch"] for each in rules])
-    assert "QueueStalled" not in texts
-    assert "TargetDown" not in texts
+    assert "TargetDown" not in str([each["sourceMatch"] for each in rules])
     assert len(rules) == len(INHIBITIONS) - 1
-    (alone,) = [each for each in rules if "StoreDown" in str(each["sourceMatch"])]
-    assert alone["sourceMatch"] == [
-        {"name": "alertname", "matchType": "=", "value": "TirelessdStoreDown"}
+    (stalled,) = [each for each in rules if "QueueStalled" in str(each["sourceMatch"])]
+    assert stalled["targetMatch"] == [
+        {"name": "alertname", "matchType": "=", "value": "TirelessdSlotsSaturated"}
     ]
 
 

@@ -69,15 +69,18 @@ def faster_burn(window: str, slower: str) -> Inhibition:
 
 
 # Without targets or a store everything else follows, or is a number nobody counted. That callers
-# lose their writes is news all the same.
+# lose their writes is news all the same. Some targets that are gone leave others at work, though:
+# their trouble may be that nobody stands in for those, and a ticket must not silence a page.
 CONSEQUENCES: Final = (
     ANY,
     Matcher("alertname", "!~", "Tirelessd(Intake.*|Absent|TargetDown|StoreDown)"),
 )
+TICKETS: Final = Matcher("severity", "=~", "warning|info")
 INHIBITIONS: Final = (
     # `absent()` knows only what it was asked for: the job, and a namespace where rules have one.
     Inhibition(sources=("Absent",), target_matchers=CONSEQUENCES, equal=("cluster", "job")),
-    Inhibition(sources=("TargetDown", "StoreDown"), target_matchers=CONSEQUENCES, equal=FLEET),
+    Inhibition(sources=("StoreDown",), target_matchers=CONSEQUENCES, equal=FLEET),
+    Inhibition(sources=("TargetDown",), target_matchers=(*CONSEQUENCES, TICKETS), equal=FLEET),
     Inhibition(sources=("QueueStalled",), targets=("QueueStale", "SlotsSaturated"), equal=QUEUE),
     # A destination is no queue: whose retries they are is not known, so all of the job's.
     Inhibition(sources=("UpstreamDown",), targets=("RetryStorm",), equal=FLEET),
@@ -86,7 +89,7 @@ INHIBITIONS: Final = (
     faster_burn("1d", "3d"),
     Inhibition(
         source_matchers=(ANY, Matcher("severity", "=", "critical")),
-        target_matchers=(ANY, Matcher("severity", "=~", "warning|info")),
+        target_matchers=(ANY, TICKETS),
         equal=(*FLEET, "component", "queue"),
     ),
 )

@@ -62,12 +62,13 @@ spec:
         - {name: http, containerPort: 8080, protocol: TCP}
         {{- end }}
         - {name: ops, containerPort: {{ $values.ops.port }}, protocol: TCP}
-      # Two minutes for a start: it may find a large file, or wait for a migration.
+      # An hour for a start: it may find a large file, or wait for a migration or for the database,
+      # which no restart would bring back. /readyz tells what it waits for.
       startupProbe:
         httpGet: {path: /startupz, port: ops}
         periodSeconds: 2
         timeoutSeconds: 2
-        failureThreshold: 60
+        failureThreshold: 1800
       # It asks neither the store nor any upstream: a restart would mend neither.
       livenessProbe:
         httpGet: {path: /livez, port: ops}
