@@ -83,7 +83,6 @@ class Engine:
         self._emit = emit
         self._clock = clock
         self._make_logger = make_logger
-        self._tracer = tracer
         self._lifecycle: LifecycleState = "starting"
         self._has_learned = False
         self._source = source or random.SystemRandom()
@@ -93,8 +92,10 @@ class Engine:
         self._supervisor = Supervisor(emit)
         self._watch = StoreWatch(emit)
         self._capacity = Capacity(known)
-        self._settler = Settler(store, self._watch, self._capacity, emit)
-        self._pools = {config.name: self._pool(config) for config in queues}
+        self._pools = {
+            config.name: self._make_pool(config, handlers[config.name], emit, tracer)
+            for config in queues
+        }
         # The canary's too, if there is one.
         self._every_pool = dict(self._pools)
         self._canary: Canary | None = None
@@ -122,26 +123,22 @@ class Engine:
         self.sweep = Sweep(store, self._every_pool, self._reclaim, self._watch)
         self._upkeep = self._make_upkeep()
 
-    def _pool(self, config: QueueConfig) -> Pool:
+    def _make_pool(
+        self, config: QueueConfig, handler: Handler, emit: Emit, tracer: Tracer = NO_TRACER
+    ) -> Pool:
+        settler = Settler(self._store, self._watch, self._capacity, emit)
         runner = AttemptRunner(
             config,
-            self._handlers[config.name],
+            handler,
             self._retrying[config.name],
             self._supervisor,
-            self._emit,
+            emit,
             self._clock,
             self._make_logger,
-            self._tracer,
+            tracer,
         )
         return Pool(
-            config,
-            self._store,
-            runner,
-            self._settler,
-            self._watch,
-            self._emit,
-            self._clock,
-            self._source,
+            config, self._store, runner, settler, self._watch, emit, self._clock, self._source
         )
 
     def send_canaries(self, interval_seconds: float) -> None:
@@ -152,26 +149,7 @@ class Engine:
         made = self._canary = Canary(
             self._store, self._watch, self._clock, self._emit, interval_seconds
         )
-        settler = Settler(self._store, self._watch, self._capacity, made.see)
-        runner = AttemptRunner(
-            canary.QUEUE,
-            EchoHandler(),
-            self._retrying[CANARY],
-            self._supervisor,
-            made.see,
-            self._clock,
-            self._make_logger,
-        )
-        self._every_pool[CANARY] = Pool(
-            canary.QUEUE,
-            self._store,
-            runner,
-            settler,
-            self._watch,
-            made.see,
-            self._clock,
-            self._source,
-        )
+        self._every_pool[CANARY] = self._make_pool(canary.QUEUE, EchoHandler(), made.see)
 
     def _start_canary(self, sent: Canary) -> None:
         intake = Intake(
