@@ -264,11 +264,11 @@ class Store(ABC):
     ) -> Claimed:
         """Lease up to `limit` due items, each with a fresh random token; its attempt is counted.
 
-        Never a paused queue's item, one past its deadline, or one leased by someone else. Items
-        that lost a lease in this generation come only within `recovered`, which counts toward
-        `limit`.
+        Never a paused queue's item, one past its deadline, or one leased by someone else. One that
+        lost a lease in this generation comes only within `recovered`, which counts toward `limit`.
         `next_due_in_seconds` speaks only of items that this very call could have claimed: nothing
-        of a paused queue, and of recovered items only when `recovered` was not 0.
+        of a paused queue, and of recovered items only when `recovered` was not 0. With 0 there was
+        no time to look: come again at once.
         """
 
     @abstractmethod

@@ -117,7 +117,10 @@ TAKE_BACK: Final = _TAKE_OVER.format(lost=_FORGOTTEN, bodies=_WITH_BODIES, claim
 
 
 async def refill(tx: Transaction, operations: Sequence[Settle]) -> None:
-    """Give each slot that a settlement of this commit frees its next item, if one is due."""
+    """Give each slot that a settlement of this commit frees its next item, if one is due.
+
+    What there is not time for is left to claim calls, for which the slot is as free.
+    """
     freed: dict[tuple[str, float], list[tuple[list[Settled], int]]] = defaultdict(list)
     for operation in operations:
         answers = operation.outcome = list(operation.outcome or ())
@@ -125,15 +128,22 @@ async def refill(tx: Transaction, operations: Sequence[Settle]) -> None:
             if settlement.refill and answers[index].is_held:
                 queue = settlement.lease.queue
                 freed[queue, operation.lease_seconds].append((answers, index))
-    for (queue, lease_seconds), slots in freed.items():
+    for (queue, lease_seconds), slots in sorted(
+        freed.items(), key=lambda each: tx.turns.place(each[0][0])
+    ):
+        if not tx.may_claim(queue):
+            return
         claims = await _claim(tx, ClaimDue(queue, len(slots), 0, lease_seconds))
         for (answers, index), claim in zip(slots, claims, strict=False):
             answers[index] = Settled(is_held=True, refill=claim)
 
 
 async def claim(tx: Transaction, operations: Sequence[ClaimDue]) -> None:
-    """Answer claim calls one after another, in the order they came."""
-    for operation in operations:
+    """Answer claim calls one after another; whoever there is not time for comes again at once."""
+    for operation in sorted(operations, key=lambda each: tx.turns.place(each.queue)):
+        if not tx.may_claim(operation.queue):
+            operation.outcome = Claimed((), 0.0)
+            continue
         claims = await _claim(tx, operation)
         due_in_seconds: float | None = None
         if len(claims) < operation.limit:

@@ -31,6 +31,7 @@ from tirelessd.store.postgres.mark import Mark, MarkMoved
 from tirelessd.store.postgres.settle import undo
 from tirelessd.store.postgres.steps import execute
 from tirelessd.store.postgres.transaction import BEGIN, Transaction, discard, roll_back
+from tirelessd.store.postgres.turns import Turns
 from tirelessd.store.tokens import random_numbers
 
 # Callers hear within so long, and a little, whatever the database does.
@@ -64,6 +65,7 @@ class Lane:
         self._owner = owner
         self._told = told
         self._mark = Mark(owner, name)
+        self._turns = Turns()
         self._doubtful_tokens: list[int] = []
         self._loop = asyncio.get_running_loop()
         # The database tells the time; when a commit is formed it is only guessed which items are
@@ -116,7 +118,7 @@ class Lane:
         try:
             async with self._connect() as connection:
                 is_connected = True
-                await self._write_once(Transaction(connection, self._owner), batch)
+                await self._write_once(Transaction(connection, self._owner, self._turns), batch)
         except Exception as error:  # noqa: BLE001  (whatever it is, all who share the commit hear it)
             return _Failure(error, is_connected=is_connected)
         return None

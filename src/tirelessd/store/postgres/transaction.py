@@ -9,8 +9,13 @@ from typing import Any, Final
 
 from asyncpg import Connection, InterfaceError, Record
 
+from tirelessd.store.postgres.turns import Turns
 from tirelessd.store.tokens import random_numbers
 
+# A transaction that has taken so long hands out nothing more, or nothing at all: it must commit
+# while there is time for it, or every queue of the lane would fail, come again, and fail again.
+MORE_CLAIMS_SECONDS: Final = 1.0
+FIRST_CLAIM_SECONDS: Final = 2.0
 STATEMENT_SECONDS: Final = 2.0
 LOCK_SECONDS: Final = 1.0
 ROLLBACK_SECONDS: Final = 0.5
@@ -74,11 +79,16 @@ class Transaction:
 
     `owner` names this start of the process on the leases it grants. `tokens` collects those drawn,
     should the commit's fate be unknown; `is_writing` tells that there is something to commit.
+    `turns` are the lane's.
     """
 
-    def __init__(self, connection: Connection[Record], owner: int) -> None:
+    def __init__(self, connection: Connection[Record], owner: int, turns: Turns) -> None:
         self.connection = connection
         self.owner = owner
+        self.turns = turns
+        self._loop = asyncio.get_running_loop()
+        self._began_at = self._loop.time()
+        self._has_claimed = False
         self.tokens: list[int] = []
         self.is_writing = False
 
@@ -91,6 +101,15 @@ class Transaction:
         found = await self.connection.fetch(sql, *values)
         self.is_writing = self.is_writing or bool(found)
         return found
+
+    def may_claim(self, queue: str) -> bool:
+        """Whether there is time for one more claim; if so, it is this queue's turn."""
+        limit = MORE_CLAIMS_SECONDS if self._has_claimed else FIRST_CLAIM_SECONDS
+        if self._loop.time() - self._began_at >= limit:
+            return False
+        self._has_claimed = True
+        self.turns.take(queue)
+        return True
 
     def draw_tokens(self, count: int) -> Sequence[int]:
         """Fresh tokens for leases that this commit may grant."""
