@@ -47,10 +47,13 @@ class Operation(Generic[T]):
     `is_patient` operations have callers who keep something for the answer (a slot, a lease) and
     wait for it however long it takes. The others are answered in time, with `CommitPending` at
     worst, and refused when too much waits already, or while nothing can be written at all.
+
+    `brings_keys` ones may have to wait for another process that has brought the same key.
     """
 
     verb: ClassVar[str]
     is_patient: ClassVar[bool] = True
+    brings_keys: bool = False
     rows: int = 1
     size_bytes: int = 0
 
@@ -90,6 +93,11 @@ class Batch:
     def __init__(self, operations: Sequence[Operation[object]], now: float) -> None:
         self.operations = operations
         self.now = now
+
+    @property
+    def brings_keys(self) -> bool:
+        """Whether any of them may have to wait for another process."""
+        return any(operation.brings_keys for operation in self.operations)
 
 
 class Committer:

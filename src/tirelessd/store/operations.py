@@ -75,6 +75,7 @@ class Enqueue(Operation[Sequence[Enqueued]]):
         super().__init__()
         self.items = items
         self.hand_off = hand_off
+        self.brings_keys = any(item.key is not None for item in items)
         self.rows = len(items)
         self.size_bytes = sum([len(item.payload) for item in items])
         self.reserved: set[int] = set()

@@ -1,8 +1,9 @@
 """A lane: one kind of writes, which share commits on a connection that no other kind waits for.
 
 Whatever waits in a lane is written in one transaction. If one operation's own values make it fail,
-every operation is tried in a transaction of its own, so that only the guilty one is refused. What
-failed with its connection before it could happen is tried once more on another one.
+every operation is tried in a transaction of its own, so that only the guilty one is refused; if
+another process keeps a key that one of them brings, every one with keys is. What failed with its
+connection before it could happen is tried once more on another one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ from tirelessd.store.postgres.faults import Fault, fault_of, store_error
 from tirelessd.store.postgres.mark import Mark, MarkMoved
 from tirelessd.store.postgres.settle import undo
 from tirelessd.store.postgres.steps import execute
-from tirelessd.store.postgres.transaction import BEGIN, Transaction, discard, roll_back
+from tirelessd.store.postgres.transaction import (
+    BEGIN,
+    BEGIN_WITH_KEYS,
+    Transaction,
+    discard,
+    roll_back,
+)
 from tirelessd.store.postgres.turns import Turns
 from tirelessd.store.tokens import random_numbers
 
@@ -39,6 +46,9 @@ PATIENCE_SECONDS: Final = 0.9
 # The server gives up a statement sooner; this is for one that does not answer at all.
 TRANSACTION_SECONDS: Final = 3.0
 FATE_SECONDS: Final = 1.0
+# So long after its begin a commit goes on to find out which key it is that another process keeps:
+# with the last try, its callers and those behind them are answered before they lose patience.
+APART_SECONDS: Final = 0.5
 _FATE_TRIES: Final = 2
 
 Connect = Callable[[], AbstractAsyncContextManager["Connection[Record]"]]
@@ -97,6 +107,7 @@ class Lane:
 
     async def write(self, batch: Batch) -> None:
         """Write a batch and set what each operation came to; raises nothing but cancellation."""
+        began_at = self._loop.time()
         failure = await self._try(batch)
         if failure is not None and failure.is_worth_repeating:
             failure = await self._try(batch)
@@ -109,8 +120,23 @@ class Lane:
             return
         if failure.fault is Fault.BROKEN:
             self._told(failure.error)
+        elif failure.fault is Fault.BUSY and len(batch.operations) > 1 and batch.brings_keys:
+            await self._write_apart(batch, failure, began_at + APART_SECONDS)
+            return
         for operation in batch.operations:
             operation.error = failure.as_store_error()
+
+    async def _write_apart(self, batch: Batch, failure: _Failure, ends_at: float) -> None:
+        """Write those without keys together, and the others one by one while there is time."""
+        if keyless := [each for each in batch.operations if not each.brings_keys]:
+            await self.write(Batch(keyless, batch.now))
+        for operation in batch.operations:
+            if not operation.brings_keys:
+                continue
+            if self._loop.time() < ends_at:
+                await self.write(Batch([operation], batch.now))
+            else:
+                operation.error = failure.as_store_error()
 
     async def _try(self, batch: Batch) -> _Failure | None:
         """One transaction; why it failed."""
@@ -135,7 +161,7 @@ class Lane:
         connection = tx.connection
         async with asyncio.timeout(TRANSACTION_SECONDS):
             await self._mark.take(connection)
-            await connection.execute(BEGIN)
+            await connection.execute(BEGIN_WITH_KEYS if batch.brings_keys else BEGIN)
             try:
                 if self._doubtful_tokens:
                     await undo(tx, self._doubtful_tokens)

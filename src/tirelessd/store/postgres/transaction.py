@@ -18,6 +18,9 @@ MORE_CLAIMS_SECONDS: Final = 1.0
 FIRST_CLAIM_SECONDS: Final = 2.0
 STATEMENT_SECONDS: Final = 2.0
 LOCK_SECONDS: Final = 1.0
+# For another process that has brought the same key and has not committed: a stopped one keeps it
+# until the server ends its transaction, and all who share this commit would wait along.
+KEY_SECONDS: Final = 0.2
 ROLLBACK_SECONDS: Final = 0.5
 # Every statement here goes by an index, and must not change its mind when a table's statistics are
 # old or missing: a queue's tables go from empty to millions of rows within a minute. So whatever
@@ -25,9 +28,9 @@ ROLLBACK_SECONDS: Final = 0.5
 # planner that expects ten rows of two thousand would compare each with each. Only what is LATERAL
 # still goes row by row. Each setting ends with the
 # transaction: behind a transaction pooler the next one may be somebody else's.
-_SETTINGS: Final = f"""
-SET LOCAL statement_timeout = {{statement_ms:.0f}};
-SET LOCAL lock_timeout = {LOCK_SECONDS * 1000:.0f};
+_SETTINGS: Final = """
+SET LOCAL statement_timeout = {statement_ms:.0f};
+SET LOCAL lock_timeout = {lock_ms:.0f};
 SET LOCAL idle_in_transaction_session_timeout = 5000;
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_bitmapscan = off;
@@ -36,14 +39,16 @@ SET LOCAL enable_nestloop = off;
 SET LOCAL plan_cache_mode = force_generic_plan;
 SET LOCAL jit = off
 """
-BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;" + _SETTINGS.format(
-    statement_ms=STATEMENT_SECONDS * 1000
+_BEGIN: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;{_SETTINGS}"
+BEGIN: Final = _BEGIN.format(statement_ms=STATEMENT_SECONDS * 1000, lock_ms=LOCK_SECONDS * 1000)
+BEGIN_WITH_KEYS: Final = _BEGIN.format(
+    statement_ms=STATEMENT_SECONDS * 1000, lock_ms=KEY_SECONDS * 1000
 )
 
 
 def begin_read(seconds: float) -> str:
     """How a read begins whose statements all see one moment, none longer than so many seconds."""
-    settings = _SETTINGS.format(statement_ms=seconds * 1000)
+    settings = _SETTINGS.format(statement_ms=seconds * 1000, lock_ms=LOCK_SECONDS * 1000)
     return f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;{settings}"
 
 
