@@ -47,6 +47,8 @@ MALFORMED_QUERIES = [
     ("/v1/dead-letters", "queue=", "queue"),
     ("/v1/dead-letters", f"queue={'x' * 64}", "queue"),
     ("/v1/dead-letters", "queue=%C3%A4", "queue"),
+    ("/v1/dead-letters", "queue=a%00b", "queue"),
+    ("/v1/dead-letters", "queue=work%0A", "queue"),
     ("/v1/dead-letters", "after=x", "after"),
     ("/v1/items/01999999-0000-7000-8000-000000000000", "x=1", "x"),
 ]

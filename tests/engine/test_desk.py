@@ -27,7 +27,7 @@ from tirelessd.core.events import (
     QueuePaused,
     QueueResumed,
 )
-from tirelessd.core.item import Selection, ShownState, State
+from tirelessd.core.item import ItemRecord, Selection, ShownState, State
 from tirelessd.core.queue import QueueConfig, RetryPolicy
 from tirelessd.store.reuse import REUSE_CAP_SECONDS
 
@@ -73,6 +73,25 @@ async def test_result_is_not_finished_before_the_end(house: House) -> None:
 
     gate.opened.set()
     await house.recorder.wait_for(ItemSucceeded)
+
+    assert (await house.engine.desk.result(item_id)).content == b"passed the gate"
+
+
+async def test_item_that_ends_while_it_is_looked_at_has_its_result(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody hears that there is none who comes between the two looks that it takes."""
+    gate = Gate()
+    house.handlers["work"].script(b"a", gate)
+    item_id = await house.submit(b"a")
+    get = house.store.get
+
+    async def get_after_its_end(asked: str) -> ItemRecord | None:
+        gate.opened.set()
+        await house.recorder.wait_for(ItemSucceeded)
+        return await get(asked)
+
+    monkeypatch.setattr(house.store, "get", get_after_its_end)
 
     assert (await house.engine.desk.result(item_id)).content == b"passed the gate"
 

@@ -87,6 +87,21 @@ async def test_slice_takes_what_fits(make_house: MakeHouse) -> None:
     assert [type(answer) for answer in answers] == [Accepted, Accepted, QueueFull, QueueFull]
 
 
+async def test_replay_takes_no_place_from_what_is_new(make_house: MakeHouse) -> None:
+    """Who sends a slice again with a line more gets it in where there is room for one."""
+    house = await make_house(QueueConfig("work", slots=1, capacity_items=3, retry=FAST_RETRY))
+    house.handlers["work"].script(b"0", Gate())
+    lines = [keyed(b"%d" % number, f"key-{number}") for number in range(4)]
+    first = await house.engine.intake.accept_slice("work", lines[:2])
+
+    again = await house.engine.intake.accept_slice("work", lines)
+
+    assert [type(answer) for answer in first] == [Accepted, Accepted]
+    assert [type(answer) for answer in again] == [Replayed, Replayed, Accepted, QueueFull]
+    with pytest.raises(QueueFull):
+        await house.submit(b"more")
+
+
 async def test_replay_is_answered_when_full_and_when_draining(make_house: MakeHouse) -> None:
     """A caller that repeats itself learns of its item even when nothing new is taken."""
     house = await make_house(QueueConfig("work", slots=1, capacity_items=1, retry=FAST_RETRY))

@@ -11,6 +11,7 @@ import msgspec
 import tirelessd
 from tirelessd.api.options import HEADER_OPTIONS
 from tirelessd.api.problems import CATALOGUE, MEDIA_TYPE
+from tirelessd.api.query import QUEUE_PATTERN
 from tirelessd.api.routes import PROBLEMS_OF_ALL, ROUTES, Route
 from tirelessd.api.shapes import BatchProblem, Problem
 
@@ -20,7 +21,7 @@ REF: Final = "#/components/schemas/{name}"
 PATH_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "queue": {
         "description": "A configured queue.",
-        "schema": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,62}$"},
+        "schema": {"type": "string", "pattern": QUEUE_PATTERN},
     },
     "id": {
         "description": "The id that the submission was answered with.",

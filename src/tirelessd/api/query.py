@@ -22,7 +22,11 @@ Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX_ITEMS, description="The most items
 After = Annotated[
     str, Meta(min_length=1, max_length=512, description="A former page's `next_after`.")
 ]
-QueueFilter = Annotated[str, Meta(min_length=1, max_length=63, description="Of this queue only.")]
+QUEUE_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,62}$"
+# To Python a `$` is also before a last line feed, which no queue's name has either.
+QueueFilter = Annotated[
+    str, Meta(pattern=QUEUE_PATTERN + r"(?!\n)", description="Of this queue only.")
+]
 StateWord = Literal[
     "queued",
     "leased",

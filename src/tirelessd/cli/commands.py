@@ -169,7 +169,7 @@ def migrate(
 def migrate_store(
     *,
     source: Annotated[
-        str, typer.Option("--from", metavar="URL", help="The store to move: sqlite:/path.")
+        str, typer.Option("--from", metavar="URL", help="The store to move: sqlite:///path.")
     ],
     target: Annotated[
         str, typer.Option("--to", metavar="URL", help="Where to: postgresql://user@host/database.")

@@ -56,7 +56,7 @@ class Order(msgspec.Struct, frozen=True):
         if is_shared != [False, True]:
             raise Misconfigured(
                 f"--from {shown_store(self.source)} --to {shown_store(self.target)}: there is one "
-                "way only, --from sqlite:/path --to postgresql://user@host/database"
+                "way only, --from sqlite:///path --to postgresql://user@host/database"
             )
         config = PostgresConfig(
             url=self.target, allows_unsafe_durability=self.allows_unsafe_durability

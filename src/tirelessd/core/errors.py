@@ -216,6 +216,8 @@ class Retry(AttemptError):
     """Raised by a handler to be called again, at the earliest after `after_seconds`."""
 
     def __init__(self, detail: object = "", *, after_seconds: float | None = None) -> None:
+        if isinstance(detail, int | float):
+            raise TypeError(f"the first argument is a text: did you mean after_seconds={detail!r}?")
         if after_seconds is not None and not 0 <= float(after_seconds) < math.inf:
             raise ValueError(f"after_seconds must be a number from 0 on, not {after_seconds!r}")
         asked = None if after_seconds is None else float(after_seconds)

@@ -103,7 +103,11 @@ class Desk:
         record = await self._record(item_id)
         if not record.state.is_final:
             raise NotFinished(item_id, record.state)
-        raise NoResult(item_id)
+        # It may have ended between the two looks, and from its end on it is what it is.
+        body = await self._store.result(item_id)
+        if body is None:
+            raise NoResult(item_id)
+        return body
 
     async def cancel(self, item_id: str) -> ItemView:
         """Cancel a queued item; raises `ItemNotFound` or `NotCancellable`."""

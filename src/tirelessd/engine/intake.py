@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain, repeat
 
 import msgspec
 import uuid_utils
@@ -130,11 +131,26 @@ class Intake:
         self, config: QueueConfig, items: Sequence[NewItem]
     ) -> Sequence[Accepted | Replayed | Rejected]:
         queue = config.name
-        # Reserved before the commit, so that concurrent callers cannot overfill the queue.
-        places = 0 if self._is_closed else self._capacity.reserve(queue, len(items))
-        stored = await self._store_items(queue, items[:places], places)
-        refused = await self._refuse(config, items[places:]) if places < len(items) else ()
-        return [*map(answered, items, stored), *refused]
+        known: Sequence[Replayed | Conflicting | None] = [None] * len(items)
+        places = self._reserve(queue, len(items))
+        if places < len(items):
+            # A caller that repeats itself learns of its items even now, for it may hold the only
+            # answer that got lost; and what is there already takes no place from what is new.
+            self._capacity.conclude(queue, places, 0)
+            known = await self._known(items)
+            places = self._reserve(queue, known.count(None))
+        fresh = [item for item, one in zip(items, known, strict=True) if one is None]
+        stored = await self._store_items(queue, fresh[:places], places)
+        reason = Draining() if self._is_closed else QueueFull(queue, config.capacity_items)
+        answers = chain(map(answered, fresh, stored), repeat(reason))
+        return [
+            next(answers) if one is None else answered(item, one)
+            for item, one in zip(items, known, strict=True)
+        ]
+
+    def _reserve(self, queue: str, count: int) -> int:
+        """Before the commit, so that concurrent callers cannot overfill the queue."""
+        return 0 if self._is_closed else self._capacity.reserve(queue, count)
 
     async def _store_items(
         self, queue: str, items: Sequence[NewItem], places: int
@@ -203,26 +219,14 @@ class Intake:
         if soonest is not None:
             self._pools[queue].announce(soonest)
 
-    async def _refuse(
-        self, config: QueueConfig, items: Sequence[NewItem]
-    ) -> Sequence[Accepted | Replayed | Rejected]:
-        """Refuse items for which there is no place, except those that were accepted before."""
-        reason = Draining() if self._is_closed else QueueFull(config.name, config.capacity_items)
-        # A caller that repeats itself learns of its item even now: it may hold the only answer
-        # that got lost.
-        known: Sequence[Replayed | Conflicting | None] = [None] * len(items)
-        if any(item.key is not None for item in items):
-            known = await self._known(items)
-        return [
-            reason if one is None else answered(item, one)
-            for item, one in zip(items, known, strict=True)
-        ]
-
     async def _known(self, items: Sequence[NewItem]) -> Sequence[Replayed | Conflicting | None]:
+        """What the keys of these items stand for, as far as it can be learned."""
+        if all(item.key is None for item in items):
+            return [None] * len(items)
         try:
             return await self._store.find_keys(items)
         except StoreError:
-            # Refused either way, and the others of the slice may be stored: nothing may raise now.
+            # Some are refused either way, and the others may be stored: nothing may raise now.
             return [None] * len(items)
 
 

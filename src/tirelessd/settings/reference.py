@@ -110,10 +110,18 @@ def _kind(kind: Any) -> str:
     return f"{word}, or file" if shape.may_be_in_file(kind) else word
 
 
+WORDS: Final[Mapping[Any, str]] = {
+    bool: "true or false",
+    str: "text",
+    SecretStr: "secret",
+    int: "whole number",
+    float: "number",
+}
+
+
 def _kind_word(kind: Any) -> str:
-    words = {str: "text", SecretStr: "secret", int: "whole number", float: "number"}
-    if kind in words:
-        return words[kind]
+    if kind in WORDS:
+        return WORDS[kind]
     if get_origin(kind) is Literal:
         return " / ".join(f"`{word}`" for word in get_args(kind))
     if shape.is_mapping(kind):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
 
 from tirelessd.core.decision import Complete
-from tirelessd.core.errors import AttemptError
+from tirelessd.core.errors import AttemptError, GiveUp, Retry
 from tirelessd.core.item import Context, Item
 from tirelessd.core.outcome import Reason, text_of_error
 from tirelessd.core.policy import is_own_cancellation
@@ -59,6 +59,8 @@ class PythonHandler:
         )  # whoever closes this coroutine later runs in another
         try:
             answer = await self._call(item, context)
+        except ExceptionGroup as group:
+            raise meant_by(group) from group
         except BaseException as error:
             if isinstance(error, Exception) or _is_from_outside(error, task):
                 raise
@@ -72,6 +74,30 @@ class PythonHandler:
         answer = await _ended(self._threads.run(self._function, item, context))
         # A decorator may have hidden that the function is an async one.
         return await answer if inspect.isawaitable(answer) else answer
+
+
+def meant_by(group: ExceptionGroup[Exception]) -> Exception:
+    """The one failure that several stand for, such as those of the tasks of a `TaskGroup`.
+
+    To give up decides, and after it to retry, as late as any of them asks for. Others decide only
+    where they are of one type; else they are an error of the handler, which tells of each.
+    """
+    errors = [*_leaves(group)]
+    if give_ups := [error for error in errors if isinstance(error, GiveUp)]:
+        return give_ups[0]
+    if retries := [error for error in errors if isinstance(error, Retry)]:
+        return max(retries, key=lambda retry: retry.retry_after_seconds or 0.0)
+    if len({type(error) for error in errors}) == 1:
+        return errors[0]
+    return AttemptError(Reason.HANDLER, "; ".join(map(text_of_error, errors)))
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, ExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def completed_with(answer: Any) -> Complete:
