@@ -119,6 +119,26 @@ async def test_replay_is_answered_when_full_and_when_draining(make_house: MakeHo
     gate.opened.set()
 
 
+async def test_refusal_waits_for_no_store_that_is_silent(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no room, whatever the key stands for: who brings it hears so in time."""
+    house = await make_house(QueueConfig("work", slots=1, capacity_items=1, retry=FAST_RETRY))
+    gate = Gate()
+    house.handlers["work"].script(b"a", gate)
+    await house.submit(b"a")
+
+    async def say_nothing(_items: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(house.store, "find_keys", say_nothing)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(QueueFull):
+            await house.engine.intake.accept("work", keyed(b"b", "k"))
+    gate.opened.set()
+
+
 async def test_capacity_survives_a_restart(make_house: MakeHouse) -> None:
     """Items that wait in the store take their places again at the next start."""
     house = await make_house(QueueConfig("work", slots=1, capacity_items=2, retry=FAST_RETRY))

@@ -195,7 +195,7 @@ def test_without_prometheus_the_pods_are_asked() -> None:
         if each["metadata"]["name"] == f"{JOB}-ops"
     ]
     (port,) = service["spec"]["ports"]
-    url = f"http://{JOB}-ops.{NAMESPACE}:{port['port']}/scalez"
+    url = f"http://{JOB}-ops.{NAMESPACE}.svc:{port['port']}/scalez"
     assert {each["metadata"]["url"] for each in found.values()} == {url}
 
 

@@ -23,7 +23,7 @@ from tests.helm.chart import (
     the,
     workloads,
 )
-from tests.helm.values import EVERYTHING, PLAIN, SETS
+from tests.helm.values import DATABASE, EVERYTHING, PLAIN, SETS
 
 MARGIN_SECONDS = 5
 # Of AWS, Azure, Google and most others; of AWS over IPv6; of Alibaba; of Azure's agent.
@@ -280,6 +280,25 @@ def test_other_addresses_are_within_reach(address: str) -> None:
     rules = the(render(PLAIN), "NetworkPolicy")["spec"]["egress"]
 
     assert any(reaches(rule, address) for rule in rules)
+
+
+def test_upstreams_in_the_cluster_are_within_reach_by_their_labels() -> None:
+    """Networks that know pods by labels let nothing through to them for an address."""
+    rules = the(render(PLAIN), "NetworkPolicy")["spec"]["egress"]
+
+    (upstreams,) = [rule for rule in rules if "ports" not in rule]
+    assert {"namespaceSelector": {}} in upstreams["to"]
+
+
+def test_nothing_goes_to_the_database_by_a_rule_that_names_nobody() -> None:
+    """A rule with an empty list of peers would let it out to everybody."""
+    policy: Values = {"database": {"to": []}, "upstreams": {"to": []}}
+    manifests = render({**PLAIN, "store": DATABASE, "networkPolicy": policy})
+
+    for each in of_kind(manifests, "NetworkPolicy"):
+        rules = each["spec"]["egress"]
+        assert all(rule["to"] for rule in rules)
+        assert {port["port"] for rule in rules for port in rule["ports"]} == {53}
 
 
 def test_names_are_resolved_through_a_cache_on_the_node() -> None:

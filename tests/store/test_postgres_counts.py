@@ -105,6 +105,21 @@ async def test_whoever_comes_while_another_counts_takes_what_there_is(slow: Coun
     assert behind.age_seconds == 2 * REUSE_CAP_SECONDS
 
 
+async def test_count_from_before_the_clock_was_put_back_is_not_kept(slow: Counters) -> None:
+    """Or it would be the latest, and nobody would count again, until the clock has caught up."""
+    await slow.one.enqueue([new_item()])
+    await slow.one.snapshot(["work"])
+    await slow.one.enqueue([new_item()])
+    slow.time.jump(-60.0)
+
+    anew = await slow.two.snapshot(["work"])
+    await slow.one.enqueue([new_item()])
+    read = await slow.one.snapshot(["work"])
+
+    assert [each.queues["work"].unfinished for each in (anew, read)] == [2, 2]
+    assert read.age_seconds == 0.0
+
+
 async def test_each_sees_a_count_with_its_own_queues(slow: Counters) -> None:
     """What one has not configured another may have."""
     await slow.one.enqueue([new_item(), new_item(queue="play")])

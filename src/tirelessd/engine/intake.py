@@ -6,10 +6,12 @@ only then is anybody told.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
+from typing import Final
 
 import msgspec
 import uuid_utils
@@ -34,6 +36,9 @@ from tirelessd.engine.health import StoreWatch
 from tirelessd.engine.pool import Pool
 from tirelessd.engine.supervisor import Supervisor
 from tirelessd.store.base import Accepted, Conflicting, Enqueued, Replayed, Store
+
+# A caller that is refused for lack of room hears so in time, though nobody can look its key up.
+KNOWN_SECONDS: Final = 0.8
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -224,8 +229,9 @@ class Intake:
         if all(item.key is None for item in items):
             return [None] * len(items)
         try:
-            return await self._store.find_keys(items)
-        except StoreError:
+            async with asyncio.timeout(KNOWN_SECONDS):
+                return await self._store.find_keys(items)
+        except (StoreError, TimeoutError):
             # Some are refused either way, and the others may be stored: nothing may raise now.
             return [None] * len(items)
 
