@@ -11,9 +11,11 @@ from asyncpg import Connection, Record
 
 from tests.clock import ManualClock
 from tests.postgres import make_database
+from tests.store.shelf import Shelf
 from tirelessd.store.base import Connections
 from tirelessd.store.postgres.migrate import bring_up, migrations
 from tirelessd.store.postgres.pools import Borrowed, Pools
+from tirelessd.store.postgres.store import PostgresStore
 
 MIGRATION = "".join(step.sql for step in migrations())
 # The store's time is what the connection was last told.
@@ -129,3 +131,16 @@ class StillPools(Pools):
             yield connection
 
     slots = upkeep = reads = intake
+
+
+@asynccontextmanager
+async def open_shelf(pools: StillPools) -> AsyncIterator[Shelf]:
+    """An open, empty store on these connections."""
+    shelf = Shelf(lambda clock: PostgresStore(pools, clock=clock))
+    await shelf.store.open()
+    # The first commit of a lane makes its mark, which takes time; the others go on from it.
+    await shelf.store.probe()
+    try:
+        yield shelf
+    finally:
+        await shelf.store.close()

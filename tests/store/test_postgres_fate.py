@@ -13,12 +13,11 @@ from asyncpg import Connection, Record
 
 from tests.clock import ManualClock
 from tests.store.shelf import Shelf, Slots, accepted, give_up, new_item, repeated, succeed
-from tests.store.still import StillDatabase, StillPools
+from tests.store.still import StillDatabase, StillPools, open_shelf
 from tests.waiting import wait_until
 from tirelessd.core.errors import CommitUnknown, StoreUnavailable
 from tirelessd.core.item import State
 from tirelessd.store.postgres.mark import Mark
-from tirelessd.store.postgres.store import PostgresStore
 from tirelessd.store.postgres.transaction import BEGIN
 
 Commit = Callable[[], Awaitable[Any]]
@@ -88,12 +87,8 @@ async def pools() -> BreakingPools:
 @pytest.fixture
 async def shelf(pools: BreakingPools) -> AsyncIterator[Shelf]:
     """An open, empty store on those connections."""
-    shelf = Shelf(lambda clock: PostgresStore(pools, clock=clock))
-    await shelf.store.open()
-    # The first commit of a lane makes its mark; the others go on from it.
-    await shelf.store.probe()
-    yield shelf
-    await shelf.store.close()
+    async with open_shelf(pools) as shelf:
+        yield shelf
 
 
 async def test_commit_whose_answer_was_lost_is_found(shelf: Shelf, pools: BreakingPools) -> None:

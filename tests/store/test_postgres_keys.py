@@ -11,10 +11,9 @@ import pytest
 
 from tests.clock import ManualClock
 from tests.store.shelf import Shelf, accepted, key, new_item
-from tests.store.still import StillDatabase, StillPools
+from tests.store.still import StillDatabase, StillPools, open_shelf
 from tirelessd.core.errors import StoreUnavailable
 from tirelessd.store.base import Accepted
-from tirelessd.store.postgres.store import PostgresStore
 
 TAKE = "INSERT INTO idempotency_keys VALUES ('work', 'stuck', gen_random_uuid(), 1e12, 'theirs')"
 
@@ -28,11 +27,8 @@ async def pools() -> StillPools:
 @pytest.fixture
 async def shelf(pools: StillPools) -> AsyncIterator[Shelf]:
     """An open, empty store on those connections."""
-    shelf = Shelf(lambda clock: PostgresStore(pools, clock=clock))
-    await shelf.store.open()
-    await shelf.store.probe()
-    yield shelf
-    await shelf.store.close()
+    async with open_shelf(pools) as shelf:
+        yield shelf
 
 
 @asynccontextmanager

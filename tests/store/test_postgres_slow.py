@@ -10,9 +10,8 @@ import pytest
 
 from tests.clock import ManualClock
 from tests.store.shelf import LEASE_SECONDS, Shelf, new_item, succeed
-from tests.store.still import StillDatabase, StillPools
+from tests.store.still import StillDatabase, StillPools, open_shelf
 from tirelessd.store.base import Claimed
-from tirelessd.store.postgres.store import PostgresStore
 
 # Together longer than a transaction may take.
 QUEUES = [f"queue-{number}" for number in range(11)]
@@ -36,14 +35,9 @@ async def database() -> AsyncIterator[StillDatabase]:
 @pytest.fixture
 async def shelf(database: StillDatabase) -> AsyncIterator[Shelf]:
     """An open store with two items in each queue."""
-    pools = StillPools(database, ManualClock())
-    shelf = Shelf(lambda clock: PostgresStore(pools, clock=clock))
-    await shelf.store.open()
-    # The first commit of a lane makes its mark, which takes time as well.
-    await shelf.store.probe()
-    await shelf.put(*[new_item(queue) for queue in QUEUES * 2])
-    yield shelf
-    await shelf.store.close()
+    async with open_shelf(StillPools(database, ManualClock())) as shelf:
+        await shelf.put(*[new_item(queue) for queue in QUEUES * 2])
+        yield shelf
 
 
 async def execute(database: StillDatabase, sql: str) -> None:

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.clock import ManualClock
+from tests.recorder import Recorder
 from tests.store.conftest import sqlite
 from tests.store.shelf import Shelf, Slots, new_item, retry
+from tirelessd.core.events import UnexpectedError
+from tirelessd.store.sqlite import SqliteStore
+from tirelessd.store.sqlite.writer import Writer
 
 
 @pytest.fixture
@@ -44,3 +49,23 @@ async def test_snapshot_measures_the_disk(shelf: Shelf) -> None:
     assert snapshot.free_bytes > 0
     assert snapshot.log_bytes is not None
     assert snapshot.log_bytes > 0
+
+
+async def test_error_of_the_thread_that_nobody_foresaw_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored is stored; a checkpoint that raises must not do so unheard."""
+
+    def fail(_writer: Writer) -> None:
+        raise ArithmeticError("a defect")
+
+    monkeypatch.setattr(Writer, "checkpoint", fail)
+    recorder = Recorder()
+    store = SqliteStore(tmp_path / "tirelessd.db", clock=ManualClock(), emit=recorder)
+    await store.open()
+
+    await store.enqueue([new_item()])
+    told = await recorder.wait_for(UnexpectedError)
+    await store.close()
+
+    assert [str(event.error) for event in told] == ["a defect"]

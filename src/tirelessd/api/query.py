@@ -12,6 +12,7 @@ from tirelessd.api.headers import is_printable_ascii
 from tirelessd.api.malformed import UNREADABLE, malformed
 from tirelessd.core.errors import InvalidRequest
 from tirelessd.core.outcome import DeadReason
+from tirelessd.core.queue import NAME_PATTERN
 
 Query = TypeVar("Query", bound=msgspec.Struct)
 
@@ -22,7 +23,7 @@ Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX_ITEMS, description="The most items
 After = Annotated[
     str, Meta(min_length=1, max_length=512, description="A former page's `next_after`.")
 ]
-QUEUE_PATTERN: Final = "^[a-z0-9][a-z0-9._-]{0,62}$"
+QUEUE_PATTERN: Final = f"^{NAME_PATTERN}$"
 # To Python a `$` is also before a last line feed, which no queue's name has either.
 QueueFilter = Annotated[
     str, Meta(pattern=QUEUE_PATTERN + r"(?!\n)", description="Of this queue only.")

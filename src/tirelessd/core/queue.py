@@ -9,6 +9,9 @@ import msgspec
 UNCONFIGURED: Final = "__unconfigured__"
 UNNAMED: Final = "__unnamed__"
 CANARY: Final = "__canary__"
+# Fit for URLs, labels and files alike. 63 is what DNS and Kubernetes allow a name; those with "_"
+# in front are the daemon's own.
+NAME_PATTERN: Final = "[a-z0-9][a-z0-9._-]{0,62}"
 
 Relation = Literal["hybrid", "link", "parent"]
 """How attempts belong to the trace that an item was handed in by."""

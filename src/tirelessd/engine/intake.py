@@ -136,15 +136,24 @@ class Intake:
         self, config: QueueConfig, items: Sequence[NewItem]
     ) -> Sequence[Accepted | Replayed | Rejected]:
         queue = config.name
-        known: Sequence[Replayed | Conflicting | None] = [None] * len(items)
         places = self._reserve(queue, len(items))
         if places < len(items):
-            # A caller that repeats itself learns of its items even now, for it may hold the only
-            # answer that got lost; and what is there already takes no place from what is new.
             self._capacity.conclude(queue, places, 0)
-            known = await self._known(items)
-            places = self._reserve(queue, known.count(None))
+            return await self._accept_some(config, items)
+        return [*map(answered, items, await self._store_items(queue, items, places))]
+
+    async def _accept_some(
+        self, config: QueueConfig, items: Sequence[NewItem]
+    ) -> Sequence[Accepted | Replayed | Rejected]:
+        """There is not room for all: what is there already takes none from what is new.
+
+        So a caller that repeats itself learns of its items even now, for it may hold the only
+        answer that got lost.
+        """
+        queue = config.name
+        known = await self._known(items)
         fresh = [item for item, one in zip(items, known, strict=True) if one is None]
+        places = self._reserve(queue, len(fresh))
         stored = await self._store_items(queue, fresh[:places], places)
         reason = Draining() if self._is_closed else QueueFull(queue, config.capacity_items)
         answers = chain(map(answered, fresh, stored), repeat(reason))

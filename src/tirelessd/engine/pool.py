@@ -148,7 +148,7 @@ class Pool:
             trace.ended(None, None)
             return
         attempt.result = "released"
-        self.announce(0.0, is_recovered=attempt.claim.lost_leases > 0)
+        self.announce(0.0, is_recovered=claim.lost_leases > 0)
 
     async def _end_unforeseen(self, attempt: Attempt, error: Exception) -> None:
         """Something raised that no rule foresees: the item is kept, dead, where people find it.

@@ -38,16 +38,16 @@ class Reclaim:
         retrying_for: Callable[[str], StoredRetrying],
         watch: StoreWatch,
         emit: Emit,
-        lease_seconds: float = LEASE_SECONDS,
+        lease_seconds: float,
     ) -> None:
-        self._lease_seconds = lease_seconds
-        self._seen_seconds = min(SEEN_SECONDS, lease_seconds / 2)
         self._store = store
         self._settler = settler
         self._pools = pools
         self._retrying_for = retrying_for
         self._watch = watch
         self._emit = emit
+        self._lease_seconds = lease_seconds
+        self._seen_seconds = min(SEEN_SECONDS, lease_seconds / 2)
         self._tokens: set[int] = set()
 
     @property

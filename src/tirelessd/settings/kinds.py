@@ -20,6 +20,7 @@ from pydantic import (
 
 from tirelessd.core.destination import http_url
 from tirelessd.core.headers import fits_a_line
+from tirelessd.core.queue import NAME_PATTERN
 
 YEAR_SECONDS: Final = 31_536_000
 # A secret is a line or two; whatever is larger is a mistaken path, perhaps one without an end.
@@ -83,9 +84,7 @@ def _text_of_file(path: str) -> str:
 
 def queue_name(name: str) -> str:
     """The name, if it is fit for URLs, labels and files alike."""
-    # 63 is what DNS and Kubernetes allow a name; names with "_" in front are the daemon's own, such
-    # as __unconfigured__.
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,62}", name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise ValueError(
             "must be 1 to 63 lower-case letters, digits, '-', '_' or '.', no sign first"
         )

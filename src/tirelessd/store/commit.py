@@ -47,13 +47,10 @@ class Operation(Generic[T]):
     `is_patient` operations have callers who keep something for the answer (a slot, a lease) and
     wait for it however long it takes. The others are answered in time, with `CommitPending` at
     worst, and refused when too much waits already, or while nothing can be written at all.
-
-    `brings_keys` ones may have to wait for another process that has brought the same key.
     """
 
     verb: ClassVar[str]
     is_patient: ClassVar[bool] = True
-    brings_keys: bool = False
     rows: int = 1
     size_bytes: int = 0
 
@@ -61,6 +58,11 @@ class Operation(Generic[T]):
         self.waiter: asyncio.Future[T]
         self.outcome: T | None = None
         self.error: Exception | None = None
+
+    @property
+    def brings_keys(self) -> bool:
+        """Whether it may have to wait for another process that has brought the same key."""
+        return False
 
     def form(self, now: float) -> None:
         """Called in the loop when the commit is formed: the last moment for decisions there."""

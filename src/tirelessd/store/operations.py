@@ -75,11 +75,15 @@ class Enqueue(Operation[Sequence[Enqueued]]):
         super().__init__()
         self.items = items
         self.hand_off = hand_off
-        self.brings_keys = any(item.key is not None for item in items)
         self.rows = len(items)
         self.size_bytes = sum([len(item.payload) for item in items])
         self.reserved: set[int] = set()
         self.claims: dict[int, Claim] = {}
+
+    @property
+    def brings_keys(self) -> bool:
+        """Whether any of its items has one."""
+        return any(item.key is not None for item in self.items)
 
     def form(self, now: float) -> None:
         """Set slots aside for what is due, as long as each queue has any."""

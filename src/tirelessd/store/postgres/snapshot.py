@@ -100,18 +100,19 @@ SELECT pg_database_size(current_database()), tirelessd_now(),
 
 
 _KEPT: Final = "SELECT content, tirelessd_now() FROM snapshots"
-_KEEP: Final = """
+# What was counted further ahead was so before the database's clock was put back: it is older than
+# anybody can tell.
+_AHEAD_SECONDS: Final = 1.0
+_KEEP: Final = f"""
 INSERT INTO snapshots (taken_at, content) VALUES ($1, $2)
 ON CONFLICT (only_one) DO UPDATE SET taken_at = excluded.taken_at, content = excluded.content
-WHERE snapshots.taken_at < excluded.taken_at OR snapshots.taken_at > tirelessd_now() + 1
+WHERE snapshots.taken_at < excluded.taken_at
+   OR snapshots.taken_at > tirelessd_now() + {_AHEAD_SECONDS}
 """
 # Until the end of the transaction that counts; any number will do that nobody else uses.
 IS_FIRST: Final = "SELECT pg_try_advisory_xact_lock(7236270211904387684)"
 # Behind one who counts, what was counted before is good enough for so long.
 _BEHIND_SECONDS: Final = 3 * REUSE_CAP_SECONDS
-# What was counted further ahead was so before the database's clock was put back: it is older than
-# anybody can tell.
-_AHEAD_SECONDS: Final = 1.0
 
 
 class Count(msgspec.Struct, frozen=True):

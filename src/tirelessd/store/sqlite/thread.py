@@ -94,7 +94,7 @@ class WriterThread:
             self._steady.go_on_from(left_at, booted_at if is_same_boot else None)
 
     def _start(self, batch: Batch) -> None:
-        self._run(self._write, batch)
+        self._executor.submit(self._see_to, self._write, batch)
 
     def _write(self, batch: Batch) -> None:
         self._writer.write(batch)
@@ -108,12 +108,12 @@ class WriterThread:
         self._committer.finish(batch)
 
     def _tidy(self) -> None:
-        self._run(self._writer.tidy)
+        self._executor.submit(self._see_to, self._writer.tidy)
 
-    def _run(self, work: Callable[..., None], *values: object) -> None:
-        """Have the thread do it; an error that nobody foresaw is told of."""
-        self._loop.run_in_executor(self._executor, work, *values).add_done_callback(self._see)
-
-    def _see(self, done: asyncio.Future[None]) -> None:
-        if not done.cancelled() and (error := done.exception()) is not None:
-            self._emit(UnexpectedError("thread of the store", error))
+    def _see_to(self, work: Callable[..., None], *values: object) -> None:
+        """In the thread: an error that nobody foresaw is told of."""
+        try:
+            work(*values)
+        except Exception as error:  # noqa: BLE001  (or the executor keeps it to itself)
+            told = UnexpectedError("thread of the store", error)
+            self._loop.call_soon_threadsafe(self._emit, told)
