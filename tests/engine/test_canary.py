@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tests.engine.script import FAST_RETRY, House
+from tests.engine.script import FAST_RETRY, BreakableStore, House
+from tests.store.shelf import succeed
 from tests.waiting import wait_until
+from tirelessd.core.clock import SystemClock
 from tirelessd.core.errors import UnknownQueue
 from tirelessd.core.events import (
     BackgroundTaskSucceeded,
@@ -22,8 +25,11 @@ from tirelessd.core.events import (
     StoreHealed,
 )
 from tirelessd.core.item import NewItem, Selection, ShownState
-from tirelessd.core.queue import CANARY, QueueConfig
+from tirelessd.core.queue import CANARY, QueueConfig, Retention
+from tirelessd.engine import canary
+from tirelessd.engine.canary import LOOK_SECONDS
 from tirelessd.engine.intake import Submission
+from tirelessd.store.base import Claimed
 
 OFTEN_SECONDS = 0.2
 UNFINISHED = (ShownState.READY, ShownState.SCHEDULED, ShownState.RUNNING)
@@ -66,14 +72,16 @@ async def test_a_canary_goes_the_whole_way(house: House) -> None:
     assert of_items(house.recorder.events) == []
 
 
-async def test_nothing_is_left_of_it(house: House) -> None:
-    """What has ended is deleted at once."""
-    await house.recorder.wait_for(BackgroundTaskSucceeded, 2, lambda event: event.task == "canary")
+async def test_nothing_is_left_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has ended is deleted, once nobody can want to know how."""
+    briefly = Retention(succeeded_seconds=OFTEN_SECONDS, dead_seconds=OFTEN_SECONDS)
+    monkeypatch.setattr(canary, "QUEUE", msgspec.structs.replace(canary.QUEUE, retention=briefly))
+    house = await House(tmp_path / "store.db", [], canary_interval_seconds=OFTEN_SECONDS).start()
+    gone = await house.recorder.wait_for(CanarySucceeded, 4)
 
-    async def is_gone() -> bool:
-        return not await left_in_store(house)
-
-    await wait_until(is_gone, 5)
+    left = (await left_in_store(house)).get(ShownState.SUCCEEDED, 0)
+    await house.crash()
+    assert left < len(gone)
 
 
 async def test_callers_cannot_see_or_use_its_queue(house: House) -> None:
@@ -126,10 +134,70 @@ async def test_an_outage_leaves_no_pile(house: House) -> None:
 
     assert sum(waiting.get(state, 0) for state in UNFINISHED) <= 1
 
-    async def is_gone() -> bool:
-        return not await left_in_store(house)
+    async def are_all_ended() -> bool:
+        left = await left_in_store(house)
+        return not any(left.get(state, 0) for state in UNFINISHED)
 
-    await wait_until(is_gone, 10)
+    await wait_until(are_all_ended, 10)
+
+
+class RobbedStore(BreakableStore):
+    """A store whose canaries another process claims, just before this one does."""
+
+    async def claim(
+        self, queue: str, limit: int, lease_seconds: float, *, recovered: int = 0
+    ) -> Claimed:
+        """What is left."""
+        if queue == CANARY:
+            await self.rob()
+        return await super().claim(queue, limit, lease_seconds, recovered=recovered)
+
+    async def rob(self) -> int:
+        """Do as the other process does; how many it found."""
+        found = await super().claim(CANARY, 10, 30.0)
+        await self.settle([succeed(claim) for claim in found.claims])
+        return len(found.claims)
+
+
+class RobbedHouse(House):
+    """An engine on such a store."""
+
+    store: RobbedStore
+
+    def make_store(self, clock: SystemClock) -> RobbedStore:
+        """The store."""
+        return RobbedStore(self.path, clock=clock, emit=self.recorder)
+
+
+@pytest.fixture
+async def robbed(tmp_path: Path) -> AsyncIterator[RobbedHouse]:
+    """An engine that has time to look for its canary, and looks often."""
+    house = RobbedHouse(tmp_path / "store.db", [], canary_interval_seconds=2.0)
+    await house.start()
+    yield house
+    await house.crash()
+
+
+async def test_one_that_another_process_took_came_through(robbed: RobbedHouse) -> None:
+    """It says nothing bad of this one, and the store knows how long it took."""
+    (came,) = await robbed.recorder.wait_for(CanarySucceeded)
+
+    assert 0 < came.round_trip_seconds < LOOK_SECONDS
+    assert robbed.recorder.of(CanaryFailed) == []
+
+
+async def test_helpful_neighbours_hide_no_stall(robbed: RobbedHouse) -> None:
+    """Every canary is settled by another process, and this one's claims stand still."""
+    await robbed.recorder.wait_for(CanarySucceeded)
+    robbed.engine._every_pool[CANARY].set_paused(is_paused=True)  # noqa: SLF001  (a stall)
+
+    async def was_helped() -> bool:
+        return await robbed.store.rob() > 0
+
+    await wait_until(was_helped, 5)
+    (failed,) = await robbed.recorder.wait_for(CanaryFailed)
+
+    assert failed.stage == "claim"
 
 
 async def test_a_drain_waits_for_no_canary(house: House) -> None:
