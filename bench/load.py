@@ -8,7 +8,6 @@ measures: requests are ready-made bytes, and answers are only measured for their
 from __future__ import annotations
 
 import asyncio
-import resource
 import sys
 from array import array
 from collections import Counter
@@ -18,6 +17,7 @@ import msgspec
 import uvloop
 
 from bench.figures import percentile
+from bench.usage import own_cpu_seconds
 from bench.wire import AnswerReader, WireError
 from tirelessd.core.clock import Clock, SystemClock
 
@@ -191,12 +191,6 @@ class Connection(asyncio.Protocol):
         """Nobody but us is to end a connection."""
         if not self._is_finished:
             self._load.broke(exc or WireError("the server closed a connection"))
-
-
-def own_cpu_seconds() -> float:
-    """What this process has taken of the processors so far."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 async def run_plan(plan: Plan, clock: Clock) -> Seen:

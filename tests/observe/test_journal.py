@@ -6,11 +6,19 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.observe.events import make_metrics, value
-from tirelessd.core.events import ItemAccepted, LoopLagMeasured
+from tests.observe.events import make_metrics
+from tirelessd.core.events import (
+    Event,
+    IntakeRequestFinished,
+    ItemAccepted,
+    LoopLagMeasured,
+    StoreOperationFinished,
+)
 from tirelessd.observe.dispatch import See
 from tirelessd.observe.journal import ROOM, Journal
+from tirelessd.observe.metrics import Metrics
 
+ACCEPTED = ItemAccepted("work", "item-1", 512, is_handed_off=True)
 LAGS = [LoopLagMeasured(float(number)) for number in range(2 * ROOM + 3)]
 
 
@@ -40,13 +48,18 @@ def write(see: See, events: Sequence[LoopLagMeasured]) -> None:
         see(event)
 
 
-def test_a_page_is_counted_when_it_is_full(counted: Counted) -> None:
-    """However many events come, no more than a page of them is ever kept."""
-    see = Journal().page(counted)
+def test_full_pages_are_counted_and_others_wait(counted: Counted) -> None:
+    """Where somebody says that many events have come, so that no more than a few pages are kept."""
+    journal = Journal()
+    see = journal.page(counted)
 
-    write(see, LAGS)
+    write(see, LAGS[: ROOM - 1])
+    journal.count_full()
+    write(see, LAGS[ROOM - 1 : ROOM + 2])
+    journal.count_full()
+    journal.count_full()
 
-    assert [len(group) for group in counted.groups] == [ROOM, ROOM]
+    assert [len(group) for group in counted.groups] == [ROOM + 2]
 
 
 def test_everything_is_counted_once_and_in_order(counted: Counted) -> None:
@@ -87,9 +100,33 @@ def test_what_cannot_be_counted_does_not_come_again(counted: Counted) -> None:
 def test_counters_show_what_came_before_they_caught_up() -> None:
     """The daemon does so before each scrape; until then an item's events wait."""
     metrics = make_metrics()
-    metrics(ItemAccepted("work", "item-1", 512, is_handed_off=True))
-    before = metrics.registry.get_sample_value("tirelessd_items_accepted_total", {"queue": "work"})
+    metrics(ACCEPTED)
+    before = shown(metrics, "items_accepted_total", queue="work")
 
     metrics.catch_up()
 
-    assert (before, value(metrics, "items_accepted_total", queue="work")) == (0, 1)
+    assert (before, shown(metrics, "items_accepted_total", queue="work")) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        StoreOperationFinished("enqueue", 0.001),
+        IntakeRequestFinished("unauthorized", 401, 0.001),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_what_is_kept_is_bounded(event: Event) -> None:
+    """Items come with a commit; what is refused has none, and may come in floods all the same."""
+    metrics = make_metrics()
+    for _ in range(ROOM):
+        metrics(ACCEPTED)
+
+    metrics(event)
+
+    assert shown(metrics, "items_accepted_total", queue="work") == ROOM
+
+
+def shown(metrics: Metrics, name: str, **labels: str) -> float | None:
+    """What a scrape would show if nobody caught up."""
+    return metrics.registry.get_sample_value(f"tirelessd_{name}", labels)

@@ -39,6 +39,7 @@ class IntakeMetrics:
         self, families: IntakeFamilies, exemplars: Exemplars, journal: Journal, tell: TellOverflow
     ) -> None:
         self._exemplars = exemplars
+        self._journal = journal
         self._keep = journal.page(self._count_requests)
         self._results = ClosedChildren(families.requests, labels.INTAKE_RESULTS, tell)
         self._durations = ClosedChildren(families.duration, labels.INTAKE_CLASSES, tell)
@@ -59,6 +60,9 @@ class IntakeMetrics:
     def _request_finished(self, event: IntakeRequestFinished) -> None:
         self._in_flight -= 1
         self._keep(event)
+        if event.result != "accepted":
+            # It came to no store operation, perhaps, and there may be thousands of its kind.
+            self._journal.count_full()
 
     def _count_requests(self, events: Sequence[IntakeRequestFinished]) -> None:
         for result, count in Counter([event.result for event in events]).items():
@@ -85,6 +89,7 @@ class StoreMetrics:
     def __init__(
         self, families: StoreFamilies, backend: str, journal: Journal, tell: TellOverflow
     ) -> None:
+        self._journal = journal
         self._keep = journal.page(self._count_operations)
         # An embedded store has no connections to wait for, and so no series of that.
         self._waits = None if backend == EMBEDDED else Waits(families.pool_wait.labels(), journal)
@@ -106,7 +111,12 @@ class StoreMetrics:
     def table(self) -> Table:
         """Which method sees which event."""
         waits = {} if self._waits is None else self._waits.table()
-        return {StoreOperationFinished: self._keep, **waits}
+        return {StoreOperationFinished: self._operation_finished, **waits}
+
+    def _operation_finished(self, event: StoreOperationFinished) -> None:
+        self._keep(event)
+        # Whatever happens to items comes with a commit, dozens at a time.
+        self._journal.count_full()
 
     def _count_operations(self, events: Sequence[StoreOperationFinished]) -> None:
         took: defaultdict[str, list[float]] = defaultdict(list)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Final, Literal, TypeVar
 
 from tirelessd.core.events import (
     AttemptFinished,
@@ -20,7 +20,7 @@ from tirelessd.core.events import (
     LeaseLost,
     LeaseReclaimed,
 )
-from tirelessd.core.outcome import Outcome
+from tirelessd.core.outcome import Failure, Outcome
 from tirelessd.core.queue import UNCONFIGURED, QueueConfig
 from tirelessd.observe import labels
 from tirelessd.observe.closed import ClosedChildren
@@ -31,6 +31,11 @@ from tirelessd.observe.journal import Journal
 from tirelessd.observe.registrar import TellOverflow
 from tirelessd.observe.slo_metrics import QueueSlo
 
+Some = TypeVar("Some")
+Key = TypeVar("Key", bound=Hashable)
+QUEUE_OF: Final = attrgetter("queue")
+ATTEMPT_OF: Final = attrgetter("attempt")
+OUTCOME_OF: Final = attrgetter("outcome")
 Delivery = Literal["succeeded", "dead"]
 OfQueue = TypeVar(
     "OfQueue", ItemAccepted, ItemClaimed, ClaimFinished, AttemptFinished, ItemSucceeded
@@ -162,12 +167,11 @@ class ItemMetrics:
 
     # --- by way of the journal -----------------------------------------------
 
-    def _by_queue(self, events: Sequence[OfQueue]) -> Iterator[tuple[QueueEvents, list[OfQueue]]]:
-        groups: defaultdict[str, list[OfQueue]] = defaultdict(list)
-        for event in events:
-            groups[event.queue].append(event)
-        for queue, group in groups.items():
-            yield self._queues[queue], group
+    def _by_queue(
+        self, events: Sequence[OfQueue]
+    ) -> Iterator[tuple[QueueEvents, Sequence[OfQueue]]]:
+        for name, group in divided(events, {event.queue for event in events}, QUEUE_OF):
+            yield self._queues[name], group
 
     def _items_accepted(self, events: Sequence[ItemAccepted]) -> None:
         for queue, group in self._by_queue(events):
@@ -177,9 +181,8 @@ class ItemMetrics:
     def _items_claimed(self, events: Sequence[ItemClaimed]) -> None:
         for queue, group in self._by_queue(events):
             # Numbers begin anew with a redrive, and so does what its callers call the first wait.
-            first = [event for event in group if event.attempt == 1]
-            later = [event for event in group if event.attempt != 1]
-            for wait, claimed in ((queue.first_wait, first), (queue.retry_wait, later)):
+            for attempt, claimed in divided(group, {event.attempt for event in group}, ATTEMPT_OF):
+                wait = queue.first_wait if attempt == 1 else queue.retry_wait
                 waited = [event.waited_seconds for event in claimed]
                 self._exemplars.observe(wait, claimed, waited)
 
@@ -194,19 +197,17 @@ class ItemMetrics:
 
     def _attempts_finished(self, events: Sequence[AttemptFinished]) -> None:
         for queue, group in self._by_queue(events):
-            for outcome in {event.outcome for event in group}:
-                alike = [event for event in group if event.outcome is outcome]
+            outcomes = {event.outcome for event in group}
+            for outcome, alike in divided(group, outcomes, OUTCOME_OF):
                 self._count_attempts(queue, outcome, alike)
 
     def _count_attempts(
         self, queue: QueueEvents, outcome: Outcome, events: Sequence[AttemptFinished]
     ) -> None:
-        failures = [event.failure for event in events if event.failure is not None]
-        reasons = Counter([str(failure.reason) for failure in failures])
-        reasons[labels.NO_REASON] += len(events) - len(failures)
-        for reason in reasons:
-            if count := reasons[reason]:
-                queue.attempts[outcome][reason].inc(count)
+        if outcome is Outcome.SUCCESS:
+            queue.attempts[outcome][labels.NO_REASON].inc(len(events))
+        else:
+            self._count_failures(queue, outcome, [event.failure for event in events])
         if outcome is Outcome.RELEASED:
             # A drain decides how long such an attempt runs; that would blur how long work takes.
             return
@@ -214,9 +215,16 @@ class ItemMetrics:
         self._exemplars.observe(queue.duration[outcome], events, took)
         if queue.slo is not None:
             queue.slo.attempts_settled(events)
-        if outcome is Outcome.RETRY:
-            asked = sum([failure.retry_after_seconds is not None for failure in failures])
-            queue.throttled.inc(asked)
+
+    def _count_failures(
+        self, queue: QueueEvents, outcome: Outcome, failures: Sequence[Failure | None]
+    ) -> None:
+        for failure in failures:
+            reason = labels.NO_REASON if failure is None else failure.reason
+            queue.attempts[outcome][reason].inc()
+            is_asked_for = failure is not None and failure.retry_after_seconds is not None
+            if is_asked_for and outcome is Outcome.RETRY:
+                queue.throttled.inc()
 
     def _items_succeeded(self, events: Sequence[ItemSucceeded]) -> None:
         for queue, group in self._by_queue(events):
@@ -229,14 +237,15 @@ class ItemMetrics:
         events: Sequence[ItemSucceeded] | Sequence[ItemDied],
     ) -> None:
         attempts = [event.attempts for event in events]
-        retried = sum([number > 1 for number in attempts])
-        queue.ends.completed[ending, False].inc(len(events) - retried)
-        queue.ends.completed[ending, True].inc(retried)
+        unattempted = attempts.count(0)
+        unretried = unattempted + attempts.count(1)
+        queue.ends.completed[ending, False].inc(unretried)
+        queue.ends.completed[ending, True].inc(len(events) - unretried)
         queue.item_attempts[ending].observe_all(attempts)
         ages = [event.age_seconds for event in events]
         self._exemplars.observe(queue.end_to_end[ending], events, ages)
         if queue.slo is not None:
-            queue.slo.items_ended(events, are_successes=ending == "succeeded")
+            queue.slo.items_ended(ages, unattempted, are_successes=ending == "succeeded")
 
     # --- as they come --------------------------------------------------------
 
@@ -263,3 +272,15 @@ class ItemMetrics:
 
     def _late_completion(self, event: LateCompletion) -> None:
         self._queues[event.queue].late.inc()
+
+
+def divided(
+    events: Sequence[Some], kinds: set[Key], kind_of: Callable[[Some], Key]
+) -> Iterable[tuple[Key, Sequence[Some]]]:
+    """Events by their kind; all of a page are nearly always of one, and go on as they are."""
+    if len(kinds) == 1:
+        return [(kind, events) for kind in kinds]
+    groups: dict[Key, list[Some]] = {kind: [] for kind in kinds}
+    for event in events:
+        groups[kind_of(event)].append(event)
+    return groups.items()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tirelessd.core.events import AttemptFinished, ItemDied, ItemSucceeded
+from tirelessd.core.events import AttemptFinished
 from tirelessd.core.queue import QueueConfig, Slo
 from tirelessd.observe.registrar import Registrar
 
@@ -72,14 +72,16 @@ class QueueSlo:
     def attempts_settled(self, events: Sequence[AttemptFinished]) -> None:
         """Attempts were settled, none of them by being handed back."""
         waits = [event.waited_seconds for event in events if event.attempt == 1]
-        limit = self._slo.wait_seconds
-        self._wait.count(len(waits), sum([wait <= limit for wait in waits]))
+        self._wait.count(len(waits), kept=len(waits) - over(self._slo.wait_seconds, waits))
 
-    def items_ended(
-        self, events: Sequence[ItemSucceeded] | Sequence[ItemDied], *, are_successes: bool
-    ) -> None:
-        """Items succeeded or died."""
-        limit = self._slo.end_to_end_seconds
-        self._wait.count(sum([event.attempts == 0 for event in events]), 0)
-        self._end_to_end.count(len(events), sum([event.age_seconds <= limit for event in events]))
-        self._success.count(len(events), len(events) if are_successes else 0)
+    def items_ended(self, ages: Sequence[float], unattempted: int, *, are_successes: bool) -> None:
+        """Items of these ages, in seconds, succeeded or died, some without any attempt."""
+        late = over(self._slo.end_to_end_seconds, ages)
+        self._wait.count(unattempted, kept=0)
+        self._end_to_end.count(len(ages), kept=len(ages) - late)
+        self._success.count(len(ages), kept=len(ages) if are_successes else 0)
+
+
+def over(limit: float, values: Sequence[float]) -> int:
+    """How many exceed a limit."""
+    return len([value for value in values if value > limit])
