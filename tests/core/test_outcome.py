@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Never
 
 import pytest
@@ -54,6 +55,29 @@ def test_configuration_overrides_types(name: str) -> None:
     """A type is named by itself, with its module, or by a base."""
     assert not Classifier(give_up_on=[name]).is_retriable(KeyError("x"))
     assert Classifier(give_up_on=[name]).is_retriable(ValueError("x")) == (name != "Exception")
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("json.JSONDecodeError", json.JSONDecodeError("no JSON", "x", 0)),
+        ("json.decoder.JSONDecodeError", json.JSONDecodeError("no JSON", "x", 0)),
+        ("asyncio.TimeoutError", TimeoutError()),
+        ("socket.error", BrokenPipeError()),
+        ("TimeoutError", AttemptError("timeout")),
+        ("OSError", AttemptError("connect")),
+    ],
+)
+def test_types_are_known_by_every_name(name: str, error: Exception) -> None:
+    """Where people import a type from is seldom where it was defined, nor who noticed a timeout."""
+    assert not Classifier(give_up_on=[name]).is_retriable(error)
+    assert Classifier(give_up_on=[name]).is_retriable(AttemptError("protocol"))
+
+
+@pytest.mark.parametrize("name", ["json.Missing", "no.such.module.Error", ".", "json.", "sys.path"])
+def test_names_that_lead_nowhere_name_nothing(name: str) -> None:
+    """A module that is not there yet is not imported for it."""
+    assert Classifier(give_up_on=[name]).is_retriable(ValueError())
 
 
 def test_give_up_is_the_last_word() -> None:

@@ -6,7 +6,9 @@ a bounded detail, and whether it may be retried. This is the only place that kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Final
 
@@ -35,6 +37,13 @@ class Reason(StrEnum):
     PERMANENT = "permanent"
     LEASE_LOST = "lease_lost"
     DRAIN = "drain"
+
+
+STANDARD_KINDS: Final[Mapping[Reason, tuple[type[Exception], ...]]] = {
+    Reason.TIMEOUT: (TimeoutError,),
+    Reason.CONNECT: (ConnectionError,),
+}
+"""The types by which Python knows failures that have a reason here."""
 
 
 class DeadReason(StrEnum):
@@ -105,7 +114,8 @@ class Classifier:
     By default 408, 425, 429, 5xx, network failures, timeouts, lost leases and exceptions of a
     handler are retried; other 4xx, 3xx and `GiveUp` are not. `retry_on` and `give_up_on` override
     that by status (an int) or by exception type (its name, `module.Type` or `Type`; subclasses
-    count). `GiveUp` itself cannot be overridden.
+    count). What timed out is a `TimeoutError` to them, and what found no connection a
+    `ConnectionError`, whoever noticed. `GiveUp` itself cannot be overridden.
     """
 
     def __init__(
@@ -132,20 +142,40 @@ class Classifier:
         # The handler has seen the item; configuration has not.
         if reason is Reason.PERMANENT:
             return False
-        names = type_names(error) | {status}
+        kinds = (type(error), *STANDARD_KINDS.get(reason, ()))
         # Giving up is the safer reading of a configuration that names an error twice.
-        if self._give_up_on & names:
+        if is_named(self._give_up_on, status, kinds):
             return False
-        if self._retry_on & names:
+        if is_named(self._retry_on, status, kinds):
             return True
         if reason in (Reason.HTTP_3XX, Reason.HTTP_4XX):
             return status in RETRIED_STATUSES
         return True
 
 
-def type_names(error: BaseException) -> set[int | str | None]:
-    """Every name that configuration may use for the error's type or one of its bases."""
-    names: set[int | str | None] = set()
-    for kind in type(error).__mro__[:-1]:
-        names |= {kind.__name__, f"{kind.__module__}.{kind.__qualname__}"}
-    return names
+def is_named(
+    wishes: AbstractSet[int | str], status: int | None, kinds: Iterable[type[BaseException]]
+) -> bool:
+    """Whether configuration names a failure: by its status, or by one of its types or their bases.
+
+    A dotted name may be that of any module through which the type can be reached.
+    """
+    if status in wishes:
+        return True
+    bases = [base for kind in kinds for base in kind.__mro__[:-1]]
+    if any(base.__name__ in wishes or dotted_name(base) in wishes for base in bases):
+        return True
+    paths = [named(wish) for wish in wishes if isinstance(wish, str)]
+    return any(found is base for found in paths for base in bases)
+
+
+def dotted_name(kind: type) -> str:
+    """Where a type was defined."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def named(path: str) -> object:
+    """What `module.Name` leads to, or None; nothing is imported, for what was raised is there."""
+    module, _, name = path.rpartition(".")
+    # Not by getattr: a module may do anything when it is asked for what it has not.
+    return vars(sys.modules[module]).get(name) if module in sys.modules else None

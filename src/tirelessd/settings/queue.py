@@ -171,7 +171,8 @@ class RetrySettings(SettingsModel):
 
     retry_on: Annotated[tuple[ErrorName, ...], Field(strict=False, max_length=100)] = ()
     """Statuses (404) and exception types (`TimeoutError`, `shop.errors.Busy`) to retry although the
-    defaults give up. 408, 425, 429, 5xx, network errors, timeouts and exceptions are retried
+    defaults give up; what timed out is a `TimeoutError`, what found no connection a
+    `ConnectionError`. 408, 425, 429, 5xx, network errors, timeouts and exceptions are retried
     anyway."""
 
     give_up_on: Annotated[tuple[ErrorName, ...], Field(strict=False, max_length=100)] = ()
