@@ -113,12 +113,12 @@ def test_unwritable_store_is_told(config: Path, path: str) -> None:
 
 
 def test_missing_function_is_told(config: Path) -> None:
-    """A function that cannot be imported is a failure in one line that names it."""
+    """A function that is nowhere is a mistake in the configuration, in one line that names it."""
     handler = "{type: python, function: 'no_such_module:f'}"
 
     code, stray, _ = serve(config, TIRELESSD_QUEUES__Q__HANDLER=handler)
 
-    assert code == 1
+    assert code == 2
     assert len(stray) == 1
     assert "no_such_module" in stray[0]
 

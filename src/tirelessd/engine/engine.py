@@ -206,7 +206,7 @@ class Engine:
             try:
                 await handler.open()
             except StartError as error:
-                raise StartError(f"queues.{name}.handler: {error}") from None
+                raise type(error)(f"queues.{name}.handler: {error}") from None
         if not self._has_learned:
             await self.learn()
         for pool in self._pools.values():

@@ -28,7 +28,7 @@ from tests.engine.handlers.upstream import (
     ignore,
     sending,
 )
-from tirelessd.core.errors import StartError
+from tirelessd.core.errors import Misconfigured
 from tirelessd.core.outcome import Reason
 from tirelessd.engine.handlers.http import HttpConfig, HttpHandler
 
@@ -223,5 +223,5 @@ async def test_unusable_authorities_are_refused_at_the_start(
         path.write_text(content, encoding="utf-8")
     config = HttpConfig("https://localhost/", ca_file=str(path))
 
-    with pytest.raises(StartError, match=re.escape(f"ca_file {str(path)!r} cannot be used")):
+    with pytest.raises(Misconfigured, match=re.escape(f"ca_file {str(path)!r} cannot be used")):
         await HttpHandler(config, StoppedClock(), ignore).open()

@@ -12,7 +12,7 @@ class Handler(Protocol):
     """Attempts items, many at once."""
 
     async def open(self) -> None:
-        """Get ready; raises `StartError` when the handler can never work."""
+        """Get ready; raises `StartError`, which is `Misconfigured` when it can never work."""
         ...
 
     async def close(self) -> None:

@@ -24,7 +24,7 @@ from tirelessd import __version__
 from tirelessd.core.clock import Clock
 from tirelessd.core.decision import Complete
 from tirelessd.core.destination import http_url
-from tirelessd.core.errors import AttemptError, GiveUp, StartError
+from tirelessd.core.errors import AttemptError, GiveUp, Misconfigured
 from tirelessd.core.events import Emit, UpstreamRequestFinished
 from tirelessd.core.headers import fits_a_line, forwarded_header_name, free_header_name
 from tirelessd.core.item import Context, Item
@@ -121,7 +121,7 @@ class HttpHandler:
     async def open(self) -> None:
         """Get the session ready; no connection is made before the first attempt.
 
-        Raises `StartError` when the authorities cannot be read.
+        Raises `Misconfigured` when the authorities cannot be read.
         """
         config = self._config
         self._connector = UpstreamConnector(
@@ -250,7 +250,7 @@ def _tls_context(config: HttpConfig) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=config.ca_file)
     except OSError as error:  # ssl.SSLError is one
-        raise StartError(f"ca_file {config.ca_file!r} cannot be used: {error}") from error
+        raise Misconfigured(f"ca_file {config.ca_file!r} cannot be used: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context

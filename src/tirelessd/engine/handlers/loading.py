@@ -9,25 +9,25 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, cast
 
-from tirelessd.core.errors import StartError
+from tirelessd.core.errors import Misconfigured, StartError
 from tirelessd.core.outcome import text_of_error
 
 
 def load_function(path: str) -> Callable[..., Any]:
-    """The function that `package.module:function` names; raises `StartError` when it cannot serve.
+    """The function that `package.module:function` names; raises `Misconfigured` when none can serve.
 
-    Importing runs the module's own code, whose errors count as the reason why it cannot.
+    Importing runs the module's own code, whose errors are a `StartError`: they may pass.
     """
     module_name, _, attribute = path.partition(":")
     if not module_name or not attribute:
-        raise StartError(f"handler function {path!r} must be written as package.module:function")
+        raise Misconfigured(f"handler function {path!r} must be written as package.module:function")
     found: Any = _import(path, module_name)
     for name in attribute.split("."):
         try:
             found = getattr(found, name)
         except AttributeError:
             where = found.__name__ if isinstance(found, ModuleType) else repr(found)
-            raise StartError(f"handler function {path!r}: {where} has no {name!r}") from None
+            raise Misconfigured(f"handler function {path!r}: {where} has no {name!r}") from None
     _check(path, found)
     return cast(Callable[..., Any], found)
 
@@ -43,7 +43,7 @@ def _import(path: str, module_name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         # The name tells a handler that is not there from one that lacks something itself.
         if error.name and f"{module_name}.".startswith(f"{error.name}."):
-            raise StartError(
+            raise Misconfigured(
                 f"handler function {path!r}: no module {error.name!r} on the Python path"
             ) from error
         raise StartError(_broken(path, module_name, error)) from error
@@ -58,15 +58,15 @@ def _broken(path: str, module_name: str, error: BaseException) -> str:
 def _check(path: str, function: Any) -> None:
     if not callable(function) or inspect.isclass(function):
         kind = "class" if inspect.isclass(function) else type(function).__name__
-        raise StartError(f"handler function {path!r} is a {kind}, no function")
+        raise Misconfigured(f"handler function {path!r} is a {kind}, no function")
     if _is_kind(inspect.isgeneratorfunction, function) or _is_kind(
         inspect.isasyncgenfunction, function
     ):
-        raise StartError(f"handler function {path!r} is a generator; it must return its result")
+        raise Misconfigured(f"handler function {path!r} is a generator; it must return its result")
     try:
         inspect.signature(function).bind("item", "context")
     except TypeError as error:
-        raise StartError(
+        raise Misconfigured(
             f"handler function {path!r} must take two arguments, item and context: {error}"
         ) from None
     except ValueError:

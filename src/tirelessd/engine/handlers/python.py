@@ -36,7 +36,7 @@ class PythonHandler:
         self._slots = slots
 
     async def open(self) -> None:
-        """Find the function; raises `StartError` when it is missing or cannot be a handler."""
+        """Find the function; raises `Misconfigured` when it is missing or cannot be a handler."""
         self._loop = asyncio.get_running_loop()
         self._function = load_function(self._path)
         if not is_async(self._function):
