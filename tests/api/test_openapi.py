@@ -111,6 +111,26 @@ def test_every_problem_is_described(document: dict[str, Any]) -> None:
     assert all(f"`{code}`" in document["info"]["description"] for code in CATALOGUE)
 
 
+def test_refused_batches_tell_of_their_lines(document: dict[str, Any]) -> None:
+    """Also where all of them met the same obstacle, which gives the answer its code and status."""
+    shapes = {
+        status: {
+            reference.rpartition("/")[2]
+            for reference in values_of(answer["content"]["application/problem+json"], "$ref")
+        }
+        for path, _, operation in operations(document)
+        if path.endswith("/batch")
+        for status, answer in operation["responses"].items()
+        if status in ("400", "422", "503")
+    }
+
+    assert shapes == {
+        "400": {"Problem"},
+        "422": {"BatchProblem"},
+        "503": {"BatchProblem", "Problem"},
+    }
+
+
 def test_every_operation_says_what_it_needs(document: dict[str, Any]) -> None:
     """Its scope, its path parameters, and a sentence."""
     for path, _, operation in operations(document):

@@ -14,6 +14,7 @@ from tirelessd.api.problems import CATALOGUE, MEDIA_TYPE
 from tirelessd.api.query import QUEUE_PATTERN
 from tirelessd.api.routes import PROBLEMS_OF_ALL, ROUTES, Route
 from tirelessd.api.shapes import BatchProblem, Problem
+from tirelessd.core.errors import Draining, QueueFull, StoreError
 
 OPENAPI_PATH: Final = "/openapi.json"
 REF: Final = "#/components/schemas/{name}"
@@ -51,6 +52,8 @@ RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "WWW-Authenticate": {"description": "What is missing.", "schema": {"type": "string"}},
 }
 # 405 has a header of its own too, but no operation is described that a wrong method could reach.
+# A batch whose lines were all refused has the code of what they have in common.
+BATCH_CAUSES: Final = {StoreError.code, QueueFull.code, Draining.code}
 HEADERS_OF_STATUS: Final = {401: "WWW-Authenticate", 503: "Retry-After"}
 
 
@@ -176,13 +179,15 @@ def _problems(route: Route) -> dict[str, Any]:
     codes: dict[int, list[str]] = defaultdict(list)
     for code in (*PROBLEMS_OF_ALL, *route.problems):
         codes[CATALOGUE[code].status].append(code)
-    return {str(status): _problem(status, codes[status]) for status in sorted(codes)}
+    is_batch = "batch_rejected" in route.problems
+    return {
+        str(status): _problem(status, codes[status], is_batch=is_batch) for status in sorted(codes)
+    }
 
 
-def _problem(status: int, codes: list[str]) -> dict[str, Any]:
-    shape = BatchProblem if "batch_rejected" in codes else Problem
+def _problem(status: int, codes: list[str], *, is_batch: bool) -> dict[str, Any]:
     schema = {
-        "$ref": REF.format(name=shape.__name__),
+        **_problem_shape(codes, is_batch=is_batch),
         "properties": {"code": {"enum": codes}, "status": {"const": status}},
     }
     answer = {
@@ -193,6 +198,16 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
         name = HEADERS_OF_STATUS[status]
         answer["headers"] = {name: RESPONSE_HEADERS[name]}
     return answer
+
+
+def _problem_shape(codes: list[str], *, is_batch: bool) -> dict[str, Any]:
+    if "batch_rejected" in codes:
+        return {"$ref": REF.format(name=BatchProblem.__name__)}
+    problem = {"$ref": REF.format(name=Problem.__name__)}
+    if is_batch and BATCH_CAUSES.intersection(codes):
+        # Refused before its lines were looked at, or each of them for one and the same reason.
+        return {"anyOf": [{"$ref": REF.format(name=BatchProblem.__name__)}, problem]}
+    return problem
 
 
 def _own_operation() -> dict[str, Any]:

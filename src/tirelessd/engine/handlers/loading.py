@@ -14,7 +14,7 @@ from tirelessd.core.outcome import text_of_error
 
 
 def load_function(path: str) -> Callable[..., Any]:
-    """The function that `package.module:function` names; raises `Misconfigured` when none can serve.
+    """The function that `package.module:function` names; `Misconfigured` when it cannot serve.
 
     Importing runs the module's own code, whose errors are a `StartError`: they may pass.
     """
