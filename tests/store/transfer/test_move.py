@@ -257,6 +257,26 @@ async def test_a_store_that_is_moved_is_not_used(ends: Ends) -> None:
     await pools.close()
 
 
+class HesitantPools(PostgresPools):
+    """A daemon that is held up on its way in, while somebody begins to move a store there."""
+
+    async def _make(self, size: int) -> asyncpg.Pool[Record]:
+        if not self._pools:
+            mark = "INSERT INTO transfers (source, source_mark) VALUES ('sqlite-other', 1)"
+            await execute(self._config.url, f"{mark} ON CONFLICT DO NOTHING")
+        return await super()._make(size)
+
+
+async def test_daemon_that_hesitates_finds_the_mark(ends: Ends) -> None:
+    """It looks with a session that stays, so that it finds the mark, or is found by the mover."""
+    pools = HesitantPools(config(ends.database.url), SystemClock(), Recorder())
+
+    with pytest.raises(Misconfigured, match="sqlite-other has been moved here in part only"):
+        await pools.open()
+
+    assert pools.connections().used == pools.connections().idle == 0
+
+
 async def test_a_move_goes_on_where_it_stopped(ends: Ends) -> None:
     """Whatever step it is stopped at, the next one begins with what is missing, and no earlier."""
     ids = await fill(ends)

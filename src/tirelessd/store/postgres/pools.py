@@ -96,7 +96,6 @@ class PostgresPools(Pools):
         try:
             async with passing(config, config.direct_url or config.url) as connection:
                 await bring_up(connection, is_migrating=config.is_migrating)
-                await check_whole(connection, timeout_seconds=CHECK_SECONDS)
             if config.statement_cache:
                 async with passing(config, config.url) as one, passing(config, config.url) as other:
                     await check_statements(one, other, timeout_seconds=CHECK_SECONDS)
@@ -106,7 +105,11 @@ class PostgresPools(Pools):
                 "upkeep": await self._make(config.upkeep_connections),
                 "reads": await self._make(config.read_connections),
             }
+            # By a session that stays: whoever begins to move a store here looks for sessions next.
+            async with self._pools["reads"].acquire(timeout=CHECK_SECONDS) as connection:
+                await check_whole(connection, timeout_seconds=CHECK_SECONDS)
         except Exception as error:
+            await self.close()
             raise start_error(error, config.place) from error
 
     async def _make(self, size: int) -> asyncpg.Pool[Record]:
