@@ -86,11 +86,12 @@ async def test_waits_are_told() -> None:
     recorder = Recorder()
     pools = PostgresPools(config(await make_database()), ManualClock(), recorder)
     await pools.open()
+    before = len(recorder.of(StoreConnectionTaken))
 
     async with pools.intake():
         pass
 
-    assert recorder.of(StoreConnectionTaken) == [StoreConnectionTaken(0.0)]
+    assert recorder.of(StoreConnectionTaken)[before:] == [StoreConnectionTaken(0.0)]
     await pools.close()
 
 
@@ -200,6 +201,7 @@ async def test_a_database_that_is_not_there_is_a_mistake(server: PostgresServer)
 
 async def test_a_wrong_password_is_a_mistake_and_not_shown(server: PostgresServer) -> None:
     """The line names the user, and neither password; the right one is let in."""
+    await opened(server.url())
     await server.ask_for_password("guarded", PASSWORD)
     url = f"postgresql://guarded@127.0.0.1:{server.port}/postgres"
 

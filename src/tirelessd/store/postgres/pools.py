@@ -106,7 +106,7 @@ class PostgresPools(Pools):
                 "reads": await self._make(config.read_connections),
             }
             # By a session that stays: whoever begins to move a store here looks for sessions next.
-            async with self._pools["reads"].acquire(timeout=CHECK_SECONDS) as connection:
+            async with self.reads() as connection:
                 await check_whole(connection, timeout_seconds=CHECK_SECONDS)
         except Exception as error:
             await self.close()
