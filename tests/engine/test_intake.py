@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, Never
 
 import pytest
 
 from tests.conftest import MakeHouse
 from tests.engine.script import FAST_RETRY, Gate, House
-from tirelessd.core.errors import Draining, KeyConflict, QueueFull, UnknownQueue
-from tirelessd.core.events import ItemAccepted, ItemSucceeded
+from tirelessd.core.errors import (
+    Draining,
+    KeyConflict,
+    QueueFull,
+    StoreUnavailable,
+    UnknownQueue,
+    UnstorableValue,
+)
+from tirelessd.core.events import ItemAccepted, ItemSucceeded, StoreFailed
 from tirelessd.core.item import State
 from tirelessd.core.queue import QueueConfig
 from tirelessd.engine.intake import Options, Submission
@@ -151,3 +159,33 @@ async def test_capacity_survives_a_restart(make_house: MakeHouse) -> None:
 
     with pytest.raises(QueueFull):
         await house.submit(b"c")
+
+
+@pytest.mark.parametrize(
+    ("error", "key", "is_outage"),
+    [
+        (StoreUnavailable("somebody keeps the key", "busy"), "k", False),
+        (UnstorableValue("no such value"), None, False),
+        (StoreUnavailable("the table is locked", "busy"), None, True),
+        (StoreUnavailable("the server is gone", "connection"), "k", True),
+    ],
+)
+async def test_what_one_caller_meets_closes_nothing(
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    error: StoreUnavailable,
+    key: str | None,
+    *,
+    is_outage: bool,
+) -> None:
+    """A key that a stopped process keeps is no outage: claims go on and the pod stays ready."""
+
+    async def refuse(*_: Any) -> Never:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.store, "enqueue", refuse)
+        with pytest.raises(StoreUnavailable):
+            await house.submit(b"a", key=key)
+
+    assert bool(house.recorder.of(StoreFailed)) is is_outage

@@ -24,6 +24,7 @@ from tirelessd.core.errors import (
     Rejected,
     StoreError,
     UnknownQueue,
+    UnstorableValue,
 )
 from tirelessd.core.events import Emit, ItemAccepted
 from tirelessd.core.item import PRIORITY_DEFAULT, IdempotencyKey, NewItem
@@ -209,7 +210,8 @@ class Intake:
             raise
         except StoreError as error:
             # With an unknown fate there may be items after all; the next snapshot counts them.
-            self._watch.failed(error)
+            if not is_their_own(error, items):
+                self._watch.failed(error)
             raise
         finally:
             self._capacity.conclude(queue, places, accepted)
@@ -300,3 +302,12 @@ def answered(item: NewItem, stored: Enqueued) -> Accepted | Replayed | Rejected:
         assert item.key is not None
         return KeyConflict(item.key.text, stored.id)
     return stored
+
+
+def is_their_own(error: StoreError, items: Sequence[NewItem]) -> bool:
+    """Whether a failure is about these items, and says nothing of the store.
+
+    Another process may be keeping one of their keys. What locks a whole table meets claims, too.
+    """
+    is_kept = error.kind == "busy" and any(item.key is not None for item in items)
+    return is_kept or isinstance(error, UnstorableValue)
