@@ -199,6 +199,35 @@ async def test_headers_that_do_not_end_are_refused_at_their_limit(make_door: Mak
     await wait_until(door.is_empty, 10)
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+async def test_complete_headers_are_refused_beyond_their_limit(
+    make_door: MakeDoor, pieces: int
+) -> None:
+    """However they arrive; those at the limit are served, and so is what a body follows."""
+    door = await make_door(msgspec.structs.replace(LIMITS, header_bytes=10_000))
+    fits, exceeds = (of_size(size) for size in (10_000, 10_001))
+    served = await (await door.knock()).send(fits).answer()
+    wire = await door.knock()
+
+    for number in range(pieces):
+        length = len(exceeds) // pieces + 1
+        wire.send(exceeds[number * length : (number + 1) * length])
+    answer = await wire.answer()
+
+    assert served.status == 200
+    assert (answer.status, answer.problem["code"]) == (400, "malformed_request")
+    assert "10000 bytes" in answer.problem["detail"]
+    assert await wire.is_closed()
+
+
+def of_size(size_bytes: int) -> bytes:
+    """A request with headers of so many bytes."""
+    line, _, fields = GET[:-2].partition(b"\r\n")
+    left = size_bytes - len(fields) - len(b"X: \r\nY: \r\n")
+    filling = b"X: " + b"a" * 5_000 + b"\r\nY: " + b"a" * (left - 5_000) + b"\r\n"
+    return line + b"\r\n" + fields + filling + b"\r\n"
+
+
 async def test_headers_of_all_connections_together_are_bounded(
     make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -162,8 +162,9 @@ async def test_upgrade_with_a_body_that_comes_later_is_served(wire: Wire) -> Non
         (b"GET / HTTP/1.1\r\nHost: t t\r\n\r\n", "Host"),
         (b"GET / HTTP/1.1\r\nHost: t\r\nX: " + b"a" * 9_000 + b"\r\n\r\n", "too long"),
         (b"GET / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: x, chunked\r\n\r\n", "chunked"),
+        (b"GET / HTTP/1.1\r\nHost: t\r\n" + b"X: a\r\n" * 128 + b"\r\n", "more than 128"),
     ],
-    ids=["version", "host", "long line", "coding"],
+    ids=["version", "host", "long line", "coding", "fields"],
 )
 async def test_bad_http_is_told_what_is_bad_about_it(wire: Wire, raw: bytes, word: str) -> None:
     """In words of ours: the request itself is never quoted."""

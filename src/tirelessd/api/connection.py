@@ -18,7 +18,7 @@ from aiohttp import HttpVersion11, hdrs, http_exceptions, web
 from aiohttp.web_request import BaseRequest
 
 from tirelessd.api.answers import WholeAnswer
-from tirelessd.api.grammar import StrictParser, complaint
+from tirelessd.api.grammar import StrictParser, complaint, too_large
 from tirelessd.api.limits import Limits
 from tirelessd.api.problems import new_request_id, problem_of, problem_response
 from tirelessd.api.refusals import MalformedRequest, Overloaded, RequestTimeout, UnknownPath
@@ -136,7 +136,8 @@ class Connection(web.RequestHandler):
         self._left: asyncio.Future[None] | None = None
         # aiohttp makes its parser itself, and asks whatever stands here.
         assert self._parser is not None
-        self._parser = StrictParser(self._parser)  # type: ignore[assignment]  # has what is called
+        parser = StrictParser(self._parser, roster.limits.header_bytes)
+        self._parser = parser  # type: ignore[assignment]  # has what is called
 
     # --- deadlines -----------------------------------------------------------
 
@@ -187,7 +188,7 @@ class Connection(web.RequestHandler):
         self._roster.held_heads_bytes += size_bytes
         if self._head_bytes > self._roster.limits.header_bytes:
             most = self._roster.limits.header_bytes
-            self._refuse_head(MalformedRequest(f"the headers are larger than {most} bytes"))
+            self._refuse_head(MalformedRequest(too_large(most)))
         elif self._roster.held_heads_bytes > HELD_HEADS_BYTES:
             self._refuse_head(Overloaded())
         elif self._head_timer is None:

@@ -18,6 +18,10 @@ from tirelessd.api.headers import Headers
 # RFC 3986, 3.2.2 and 3.2.3: a name, an IPv4 address, or an address in brackets; then a port.
 _HOST: Final = re.compile(r"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?", re.ASCII)
 _VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
+# What aiohttp's parser takes where it is not told.
+FIELDS_MAX: Final = 128
+# What stands around a name and its value: ": " and the end of the line.
+FRAME_BYTES: Final = 4
 _GENERAL: Final = "this is not HTTP as RFC 9112 has it"
 
 
@@ -28,6 +32,7 @@ class Head(Protocol):
     path: str
     version: HttpVersion
     headers: Headers
+    raw_headers: Sequence[tuple[bytes, bytes]]
 
 
 class Parsed(NamedTuple):
@@ -50,18 +55,29 @@ class Ungrammatical(BadHttpMessage):
 
 
 class StrictParser:
-    """aiohttp's parser, with a look at each request that it makes."""
+    """aiohttp's parser, with a look at each request that it makes.
 
-    __slots__ = ("_parser",)
+    The headers of a request may have so many bytes together.
+    """
 
-    def __init__(self, parser: Parser) -> None:
+    __slots__ = ("_fed_bytes", "_header_bytes", "_parser")
+
+    def __init__(self, parser: Parser, header_bytes: int) -> None:
         self._parser = parser
+        self._header_bytes = header_bytes
+        # Since the last request, the bytes of its body included: none has a larger head than that.
+        self._fed_bytes = 0
 
     def feed_data(self, data: bytes) -> Parsed:
         """As the parser's own; raises `BadHttpMessage` for what must not be served."""
         parsed: Parsed = self._parser.feed_data(data)
+        self._fed_bytes += len(data)
         for head, _ in parsed[0]:
             check_head(head)
+            if self._fed_bytes > self._header_bytes:
+                check_size(head, self._header_bytes)
+        if parsed[0]:
+            self._fed_bytes = 0
         return parsed
 
     def __getattr__(self, name: str) -> Any:
@@ -85,6 +101,18 @@ def check_head(head: Head) -> None:
         _check_coding(head)
 
 
+def check_size(head: Head, most: int) -> None:
+    """Raise `Ungrammatical` for headers of more bytes, as they are on the wire."""
+    size_bytes = sum([len(name) + len(value) + FRAME_BYTES for name, value in head.raw_headers])
+    if size_bytes > most:
+        raise Ungrammatical(too_large(most))
+
+
+def too_large(most: int) -> str:
+    """What is said of headers that have more bytes."""
+    return f"the headers are larger than {most} bytes"
+
+
 def complaint(error: BaseException | None) -> str:
     """What to tell the sender; the parser's own words would quote the request."""
     match error:
@@ -92,6 +120,8 @@ def complaint(error: BaseException | None) -> str:
             return error.message
         case LineTooLong():
             return "the request line or a header field is too long"
+        case BadHttpMessage(message="Too many headers received"):
+            return f"there are more than {FIELDS_MAX} header fields"
         case _:
             return _GENERAL
 
