@@ -15,7 +15,7 @@ from tests.waiting import wait_until
 from tirelessd.core.clock import SystemClock
 from tirelessd.core.errors import UnknownQueue
 from tirelessd.core.events import (
-    BackgroundTaskSucceeded,
+    BackgroundRoundsStarted,
     CanaryFailed,
     CanarySucceeded,
     ClaimFinished,
@@ -65,7 +65,7 @@ async def test_a_canary_goes_the_whole_way(house: House) -> None:
     came = await house.recorder.wait_for(CanarySucceeded, 3)
 
     rounds = await house.recorder.wait_for(
-        BackgroundTaskSucceeded, 1, lambda event: event.task == "canary"
+        BackgroundRoundsStarted, 1, lambda event: event.task == "canary"
     )
     assert all(0 < event.round_trip_seconds < OFTEN_SECONDS for event in came)
     assert rounds[0].interval_seconds == OFTEN_SECONDS

@@ -115,7 +115,7 @@ def test_everything_can_be_replaced_by_text() -> None:
     assert stale["labels"]["severity"] == "{{ .Values.severity }}"
     assert stale["annotations"]["runbook_url"] == "{{ .Values.runbooks }}/TirelessdQueueStale.md"
     assert stale["annotations"]["dashboard_url"].startswith("{{ .Values.dashboards }}/tirelessd-")
-    assert rules["TirelessdAbsent"]["expr"] == 'absent(up{job="{{ .Values.job }}"})'
+    assert rules["TirelessdAbsent"]["expr"].startswith('absent(up{job="{{ .Values.job }}"})')
 
 
 def test_time_can_run_faster() -> None:

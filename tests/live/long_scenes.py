@@ -351,6 +351,7 @@ async def frozen_process(site: Site) -> None:
     began_at = site.now()
     os.kill(daemon.pid, signal.SIGSTOP)
     await site.fires("TargetDown", began_at)
+    await site.fires("Absent", began_at)
     os.kill(daemon.pid, signal.SIGCONT)
     await site.resolves("TargetDown", site.now())
 

@@ -71,6 +71,7 @@ async def dead_process(site: Site) -> None:
     began_at = site.now()
     await site.daemons["pod-a"].kill()
     await site.fires("TargetDown", began_at)
+    await site.fires("Absent", began_at)
     await site.start_again()
     await site.resolves("TargetDown", site.now())
 

@@ -8,6 +8,7 @@ from tests.observe.events import ManualClock, make_metrics, value
 from tirelessd.core.buckets import Buckets
 from tirelessd.core.events import (
     AttemptFinished,
+    BackgroundRoundsStarted,
     BackgroundTaskFailed,
     BackgroundTaskSucceeded,
     ClaimFinished,
@@ -189,11 +190,20 @@ def test_a_background_round_leaves_its_time() -> None:
     clock = ManualClock(wall=1_000.0)
     metrics = make_metrics(clock=clock)
 
-    metrics(BackgroundTaskSucceeded("purge", 10.0))
+    metrics(BackgroundTaskSucceeded("purge"))
 
     name = "background_task_last_success_timestamp_seconds"
     assert value(metrics, name, task="purge") == 1_000.0
+
+
+def test_a_background_task_says_how_often_it_comes() -> None:
+    """From its start: one that never finishes a round must be missed, too."""
+    metrics = make_metrics()
+
+    metrics(BackgroundRoundsStarted("purge", 10.0))
+
     assert value(metrics, "background_task_interval_seconds", task="purge") == 10.0
+    assert value(metrics, "background_task_last_success_timestamp_seconds", task="purge") == 0
 
 
 def test_tasks_count_by_kind() -> None:

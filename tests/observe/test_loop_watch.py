@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from itertools import pairwise
 
 from tests.recorder import Recorder
 from tirelessd.core.events import LoopLagMeasured
@@ -37,6 +38,23 @@ async def test_blocked_loop_is_told_with_its_code() -> None:
     assert was_told
     assert seconds == FIRST_LOOK * BEAT_SECONDS
     assert " hold_up < " in where
+
+
+async def test_beats_that_were_missed_count_as_late() -> None:
+    """Or one look of many would be late, however long the loop stood still."""
+    recorder = Recorder()
+    watch = LoopWatch(recorder, lambda *_: None)
+    watch.start()
+    threading.Event().wait(TOO_LONG_SECONDS)
+
+    lags = await recorder.wait_for(LoopLagMeasured, FIRST_LOOK + 2)
+    watch.stop()
+
+    late = [lag.seconds for lag in lags[: FIRST_LOOK + 2]]
+    assert late[0] >= TOO_LONG_SECONDS - BEAT_SECONDS
+    assert [round(one - other, 6) for one, other in pairwise(late)] == [BEAT_SECONDS] * (
+        FIRST_LOOK + 1
+    )
 
 
 async def test_loop_that_is_awake_is_only_measured() -> None:

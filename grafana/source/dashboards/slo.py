@@ -122,7 +122,7 @@ def dead_by_reason() -> Model:
 def intake() -> Model:
     """The promise to take work in."""
     name = "tirelessd_intake_requests_total"
-    refused = 'result=~"store_error|queue_full|draining|internal_error"'
+    refused = 'result=~"store_error|queue_full|draining|rate_limited|internal_error"'
     asked = 'result!~"invalid|too_large|unauthorized"'
     return timeseries(
         "Intake refused",

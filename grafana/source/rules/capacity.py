@@ -17,7 +17,7 @@ max by ($queue) (
 ) > $seconds
 and on ($queue) max by ($queue) (deriv(queue:tirelessd_queue_ready_age_seconds:max[30m])) > 0
 and on ($queue) max by ($queue) (queue:tirelessd_queue_ready_age_seconds:max) > $now_seconds
-unless on ($queue) (max by ($queue) (tirelessd_queue_paused) == 1)""",
+unless on ($queue) (max by ($queue) (queue:tirelessd_queue_paused:max) == 1)""",
         thresholds=(
             Threshold("ahead_seconds", 3600, "how far to look ahead", is_wait=True),
             Threshold("seconds", 300, "how long an item may come to be due", is_wait=True),
@@ -57,7 +57,7 @@ sum by ($fleet, store, queue) (store_queue_state:tirelessd_queue_items:max{state
         expression="""\
 max by ($queue) (avg_over_time(queue:tirelessd_slots_utilisation:ratio[10m])) > $share
 and on ($queue) max by ($queue) (queue:tirelessd_queue_ready_age_seconds:max) > $seconds
-unless on ($queue) (max by ($queue) (tirelessd_queue_paused) == 1)""",
+unless on ($queue) (max by ($queue) (queue:tirelessd_queue_paused:max) == 1)""",
         thresholds=(
             Threshold("share", 0.95, "the share of slots that are busy"),
             Threshold("seconds", 30, "how long an item may be due", is_wait=True),
@@ -104,13 +104,22 @@ and on ($fleet, store) (
 max by ($fleet, instance) (
   tirelessd_store_pool_connections{state="used"}
     / ignoring (state) (tirelessd_store_pool_max_connections > 0)
-) > $share""",
-        thresholds=(Threshold("share", 0.9, "the share of connections in use"),),
+) > $share
+or max by ($fleet, instance) (
+  tirelessd_store_pool_connections{state="used"}
+    / ignoring (state) (tirelessd_store_pool_max_connections > 0)
+) and on ($fleet, instance) histogram_quantile(0.9, sum by ($fleet, instance, le) (
+  rate(tirelessd_store_pool_wait_seconds_bucket[5m])
+)) > $seconds""",
+        thresholds=(
+            Threshold("share", 0.9, "the share of connections in use"),
+            Threshold("seconds", 0.5, "what 1 of 10 waits for a connection may exceed"),
+        ),
         for_seconds=600,
         summary="{{ $labels.instance }} runs out of connections to its store",
         description=(
             "{{ $value | humanizePercentage }} of the store connections of {{ $labels.instance }} "
-            "are in use."
+            "are in use, or some of its work waits for one."
         ),
         dashboard=Dashboard.INTERNALS,
     ),

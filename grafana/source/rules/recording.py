@@ -7,6 +7,31 @@ from typing import Final
 
 from grafana.source.rules.alert import Recording
 
+# A pod that has lost its shared store shows what it saw last, for as long as it lives. The others
+# know better; where there are none, as with embedded stores, it is all there is to know.
+STALE: Final = """\
+ on ($fleet, instance) (
+    tirelessd_queue_snapshot_timestamp_seconds < on ($fleet, store) group_left ()
+    max by ($fleet, store) (tirelessd_queue_snapshot_timestamp_seconds) - 60
+  )"""
+
+
+def fresh(series: str) -> str:
+    """What those processes show that have seen the store lately, or as lately as any."""
+    return f"{series} unless{STALE}"
+
+
+CONFIGURED_ITEMS: Final = 'tirelessd_queue_items{queue!="__unconfigured__"}'
+UNCONFIGURED_ITEMS: Final = """\
+(
+  min by ($fleet, store, queue, state) (tirelessd_queue_items{queue="__unconfigured__"})
+  and on ($fleet, store) (
+    count by ($fleet, store) (tirelessd_queue_items{queue="__unconfigured__",state="ready"})
+    == on ($fleet, store)
+    count by ($fleet, store) (count by ($fleet, store, instance) (tirelessd_queue_items))
+  )
+)"""
+
 # One database may be behind many pods, each of which reports all of it: take the maximum for each
 # store first. Embedded stores have different labels, and add up. Not configured is only what no pod
 # of a store has configured: while a rollout adds a queue, those that know it count it by its name,
@@ -14,16 +39,11 @@ from grafana.source.rules.alert import Recording
 QUEUES: Final = (
     Recording(
         "store_queue_state:tirelessd_queue_items:max",
-        """\
-max by ($fleet, store, queue, state) (tirelessd_queue_items{queue!="__unconfigured__"})
-or (
-  min by ($fleet, store, queue, state) (tirelessd_queue_items{queue="__unconfigured__"})
-  and on ($fleet, store) (
-    count by ($fleet, store) (tirelessd_queue_items{queue="__unconfigured__",state="ready"})
-    == on ($fleet, store)
-    count by ($fleet, store) (count by ($fleet, store, instance) (tirelessd_queue_items))
-  )
-)""",
+        f"""\
+max by ($fleet, store, queue, state) (
+  {fresh(CONFIGURED_ITEMS)}
+)
+or {UNCONFIGURED_ITEMS}""",
     ),
     Recording(
         "queue_state:tirelessd_queue_items:sum",
@@ -31,7 +51,11 @@ or (
     ),
     Recording(
         "queue:tirelessd_queue_ready_age_seconds:max",
-        "max by ($queue) (tirelessd_queue_ready_age_seconds)",
+        f"max by ($queue) (\n  {fresh('tirelessd_queue_ready_age_seconds')}\n)",
+    ),
+    Recording(
+        "queue:tirelessd_queue_paused:max",
+        f"max by ($queue) (\n  {fresh('tirelessd_queue_paused')}\n)",
     ),
     Recording(
         "queue:tirelessd_slots_utilisation:ratio",
@@ -72,7 +96,8 @@ sum by ($queue) (tirelessd_slots_busy) / on ($queue) avg by ($queue) (tirelessd_
         "job:tirelessd_backlog_seconds:max",
         """\
 max by ($fleet) (
-  queue:tirelessd_backlog_seconds * on ($queue) (1 - max by ($queue) (tirelessd_queue_paused))
+  queue:tirelessd_backlog_seconds
+    * on ($queue) (1 - max by ($queue) (queue:tirelessd_queue_paused:max))
 )""",
     ),
     Recording(

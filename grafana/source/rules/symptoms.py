@@ -6,10 +6,15 @@ from grafana.source.rules.alert import Alert, Dashboard, Severity, Threshold
 
 HOUR: Final = 3600
 WORDS: Final = {"1h": "hour", "6h": "six hours", "1d": "day", "3d": "three days"}
-REFUSED: Final = 'result=~"store_error|queue_full|draining|internal_error"'
+# Nobody is limited by rate but by what all requests together may hold: the daemon has no room.
+REFUSED: Final = 'result=~"store_error|queue_full|draining|rate_limited|internal_error"'
 # What is the caller's own fault says nothing about the service.
 JUDGED: Final = 'result!~"invalid|too_large|unauthorized"'
-PAUSED: Final = "(max by ($queue) (tirelessd_queue_paused) == 1)"
+PAUSED: Final = "(max by ($queue) (queue:tirelessd_queue_paused:max) == 1)"
+# What waited through a pause is old when it ends, and gets a while to be worked off.
+LATELY_PAUSED: Final = (
+    "(max by ($queue) (max_over_time(queue:tirelessd_queue_paused:max[15m])) == 1)"
+)
 
 
 def budget_burn(
@@ -125,7 +130,7 @@ max by ($queue) (queue:tirelessd_queue_ready_age_seconds:max{{queue!="__unconfig
   clamp_min($factor * max by ($queue) (tirelessd_slo_target_seconds{{slo="wait"}}), $seconds)
   or on ($queue) 0 * max by ($queue) (queue:tirelessd_queue_ready_age_seconds:max) + $seconds
 )
-unless on ($queue) {PAUSED}""",
+unless on ($queue) {LATELY_PAUSED}""",
         thresholds=(
             Threshold("seconds", 300, "how long an item may be due", is_wait=True),
             Threshold("factor", 10, "or how many times the wait that was promised, if longer"),
@@ -159,7 +164,7 @@ unless on ($queue) (
         thresholds=(
             Threshold(
                 "long_seconds",
-                600,
+                300,
                 "attempts that may take longer count as progress while they run",
                 is_wait=True,
             ),
@@ -176,9 +181,10 @@ unless on ($queue) (
         name="NoSlots",
         severity=Severity.CRITICAL,
         component="queue",
-        expression="""\
-(sum by ($queue) (queue_state:tirelessd_queue_items:sum{state=~"ready|retrying"}) > 0)
-unless on ($queue) (sum by ($queue) (tirelessd_slots) > 0)""",
+        expression=f"""\
+(sum by ($queue) (queue_state:tirelessd_queue_items:sum{{state=~"ready|retrying"}}) > 0)
+unless on ($queue) (sum by ($queue) (tirelessd_slots) > 0)
+unless on ($queue) {PAUSED}""",
         for_seconds=600,
         summary="Nothing works on queue {{ $labels.queue }}",
         description=(
@@ -209,11 +215,17 @@ $intervals * (max by ($fleet) (tirelessd_background_task_interval_seconds{task="
         ),
         dashboard=Dashboard.OVERVIEW,
     ),
+    # A process that has never reached its store cannot name it; one that serves says nothing of its
+    # start.
     Alert(
         name="StoreDown",
         severity=Severity.CRITICAL,
         component="store",
-        expression="max by ($fleet, store) (tirelessd_store_up) == 0",
+        expression="""\
+max by ($fleet, store) (tirelessd_store_up) == 0
+or label_replace(
+  min by ($fleet) (tirelessd_lifecycle_state{state="starting"}) == 1, "store", "unreached", "", ""
+) * 0""",
         for_seconds=120,
         summary="The store {{ $labels.store }} takes no writes",
         description=(
@@ -227,12 +239,14 @@ $intervals * (max by ($fleet) (tirelessd_background_task_interval_seconds{task="
         name="Absent",
         severity=Severity.CRITICAL,
         component="telemetry",
-        expression='absent(up{job="$job"})',
+        expression="""\
+absent(up{job="$job"})
+or count by ($fleet) (up{job="$job"} == 0) == on ($fleet) count by ($fleet) (up{job="$job"})""",
         for_seconds=300,
         summary="Prometheus sees no process of {{ $labels.job }}",
         description=(
-            "Prometheus has no target of the job {{ $labels.job }}: every process of it is gone, "
-            "or nobody looks."
+            "Prometheus has no target of the job {{ $labels.job }} that answers: every process of "
+            "it is gone, or nobody looks."
         ),
         dashboard=Dashboard.OVERVIEW,
     ),

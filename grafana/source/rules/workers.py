@@ -57,13 +57,18 @@ sum by ($queue) (
         ),
         dashboard=Dashboard.INTERNALS,
     ),
+    # One that never finished a round counts from the start of the process, as after a restart.
     Alert(
         name="BackgroundTaskDead",
         severity=Severity.WARNING,
         component="workers",
         expression="""\
-time() - max by ($fleet, task) (
-  tirelessd_background_task_last_success_timestamp_seconds > 0
+time() - (
+  max by ($fleet, task) (tirelessd_background_task_last_success_timestamp_seconds > 0)
+  or on ($fleet, task) (
+    0 * max by ($fleet, task) (tirelessd_background_task_interval_seconds > 0)
+    + on ($fleet) group_left () max by ($fleet) (process_start_time_seconds{job="$job"})
+  )
 )
 > on ($fleet, task)
 $intervals * max by ($fleet, task) (tirelessd_background_task_interval_seconds)""",
@@ -71,8 +76,8 @@ $intervals * max by ($fleet, task) (tirelessd_background_task_interval_seconds)"
         for_seconds=300,
         summary="The background task {{ $labels.task }} does not finish its rounds",
         description=(
-            "The background task {{ $labels.task }} last finished a round "
-            "{{ $value | humanizeDuration }} ago."
+            "The background task {{ $labels.task }} has finished no round for "
+            "{{ $value | humanizeDuration }}."
         ),
         dashboard=Dashboard.INTERNALS,
     ),

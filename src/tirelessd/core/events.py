@@ -282,11 +282,17 @@ class BackgroundTaskFailed(Event, frozen=True):
     restarts: int
 
 
+class BackgroundRoundsStarted(Event, frozen=True):
+    """A background loop is there, and is to finish a round so often."""
+
+    task: str
+    interval_seconds: float
+
+
 class BackgroundTaskSucceeded(Event, frozen=True):
     """A background loop finished a round."""
 
     task: str
-    interval_seconds: float
 
 
 class HandlerStuck(Event, frozen=True):

@@ -11,6 +11,7 @@ from contextvars import Context as Variables
 from typing import Any, Final
 
 from tirelessd.core.events import (
+    BackgroundRoundsStarted,
     BackgroundTaskFailed,
     BackgroundTaskSucceeded,
     Emit,
@@ -66,9 +67,10 @@ class Supervisor:
                     await asyncio.sleep(min(restart_pause(failures), interval_seconds))
                 else:
                     failures = 0
-                    self._emit(BackgroundTaskSucceeded(name, interval_seconds))
+                    self._emit(BackgroundTaskSucceeded(name))
                     await asyncio.sleep(interval_seconds)
 
+        self._emit(BackgroundRoundsStarted(name, interval_seconds))
         self.start_loop(name, rounds_loop)
 
     async def _keep_running(self, name: str, body: Callable[[], Awaitable[None]]) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from tirelessd.core.errors import StoreError
 from tirelessd.core.events import (
+    BackgroundRoundsStarted,
     BackgroundTaskSucceeded,
     DeadItemsPurged,
     Emit,
@@ -66,6 +67,7 @@ class Upkeep:
 
     def start(self, supervisor: Supervisor) -> None:
         """Start every round."""
+        self._emit(BackgroundRoundsStarted("probe", PROBE_SECONDS))
         supervisor.start_loop("probe", self._probe_loop)
         supervisor.start_rounds("reclaim", RECLAIM_SECONDS, self._reclaim.run)
         supervisor.start_rounds("expire", EXPIRE_SECONDS, self.expire)
@@ -77,7 +79,7 @@ class Upkeep:
         while True:
             # Also while it is down: the probe is what finds that the store has healed.
             await self.probe()
-            self._emit(BackgroundTaskSucceeded("probe", PROBE_SECONDS))
+            self._emit(BackgroundTaskSucceeded("probe"))
             await asyncio.sleep(PROBE_SECONDS if self._watch.is_up else PROBE_DOWN_SECONDS)
 
     async def probe(self) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from tirelessd.core.clock import Clock
 from tirelessd.core.events import (
+    BackgroundRoundsStarted,
     BackgroundTaskFailed,
     BackgroundTaskSucceeded,
     IntakeRequestFinished,
@@ -171,6 +172,7 @@ class DaemonMetrics:
         """Which method sees which event."""
         return {
             ItemDrained: self._item_drained,
+            BackgroundRoundsStarted: self._rounds_started,
             BackgroundTaskSucceeded: self._task_succeeded,
             BackgroundTaskFailed: self._task_failed,
             LoopLagMeasured: self._loop_lag_measured,
@@ -181,10 +183,13 @@ class DaemonMetrics:
     def _item_drained(self, event: ItemDrained) -> None:
         self._drained[event.result].inc()
 
-    def _task_succeeded(self, event: BackgroundTaskSucceeded) -> None:
-        success_at, interval = self._tasks[task_kind(event.task)]
-        success_at.set(self._clock.wall())
+    def _rounds_started(self, event: BackgroundRoundsStarted) -> None:
+        _, interval = self._tasks[task_kind(event.task)]
         interval.set(event.interval_seconds)
+
+    def _task_succeeded(self, event: BackgroundTaskSucceeded) -> None:
+        success_at, _ = self._tasks[task_kind(event.task)]
+        success_at.set(self._clock.wall())
 
     def _task_failed(self, event: BackgroundTaskFailed) -> None:
         self._failures[task_kind(event.task)].inc()

@@ -8,6 +8,7 @@ from typing import Any, Final
 from tirelessd.core.errors import StoreError
 from tirelessd.core.events import (
     AttemptFinished,
+    BackgroundRoundsStarted,
     BackgroundTaskFailed,
     BackgroundTaskSucceeded,
     CanaryFailed,
@@ -69,6 +70,7 @@ UNLOGGED: Final[Mapping[type[Event], str]] = {
     UpstreamConnected: "as for UpstreamRequestFinished",
     UpstreamRequestFinished: "a failed attempt has a line, with the answer; the span has the rest",
     LoopLagMeasured: "a histogram; a loop that is blocked is told of by LoopWatch",
+    BackgroundRoundsStarted: "a part of the start; how often it comes is a metric",
     BackgroundTaskSucceeded: "nothing happened; the time of it is a metric",
 }
 """Events without a line, each with the reason."""

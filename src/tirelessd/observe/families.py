@@ -306,7 +306,7 @@ class DaemonFamilies:
         )
         self.task_interval = make.gauge(
             "tirelessd_background_task_interval_seconds",
-            "How often a background task's round is due; 0 until it has finished one.",
+            "How often a background task's round is due; 0 until there is the task.",
             "task",
         )
         self.task_failures = make.counter(

@@ -18,6 +18,8 @@ BEAT_SECONDS: Final = 0.25
 FIRST_LOOK: Final = 4
 NEXT_LOOKS: Final = 40
 FRAMES: Final = 6
+# Of a process that was stopped for an hour nobody needs to know more.
+MISSED_MOST: Final = 1_000
 
 Tell = Callable[[float, str], None]
 
@@ -25,10 +27,10 @@ Tell = Callable[[float, str], None]
 class LoopWatch:
     """Measures the loop from inside, and looks at it from a thread, from `start` to `stop`.
 
-    `emit` gets a `LoopLagMeasured` each beat. `tell` is called in the thread while the loop is
-    blocked, with the seconds so far and the code that runs: a loop that never comes back could tell
-    nobody. Looks are counted instead of a clock asked, so that a process that was stopped as a
-    whole is not taken for a blocked one.
+    `emit` gets a `LoopLagMeasured` for each beat, those included for which the loop came too late.
+    `tell` is called in the thread while the loop is blocked, with the seconds so far and the code
+    that runs: a loop that never comes back could tell nobody. Looks are counted instead of a clock
+    asked, so that a process that was stopped as a whole is not taken for a blocked one.
     """
 
     def __init__(self, emit: Emit, tell: Tell) -> None:
@@ -59,8 +61,12 @@ class LoopWatch:
 
     def _beat(self) -> None:
         self._beats += 1
-        lag_seconds = asyncio.get_running_loop().time() - self._due_at
-        self._emit(LoopLagMeasured(max(lag_seconds, 0.0)))
+        lag_seconds = max(asyncio.get_running_loop().time() - self._due_at, 0.0)
+        self._emit(LoopLagMeasured(lag_seconds))
+        # The beats that did not come would have been late as well: without them a loop that stands
+        # still for most of the time would seem to be late now and then.
+        for missed in range(1, min(int(lag_seconds / BEAT_SECONDS), MISSED_MOST) + 1):
+            self._emit(LoopLagMeasured(lag_seconds - missed * BEAT_SECONDS))
         self._expect_beat()
 
     def _watch(self, thread: int) -> None:
