@@ -213,7 +213,7 @@ SHORT: Final[Sequence[Scene]] = (
         deaf_handler,
         {"QueueStalled", "QueueStale"},
     ),
-    Scene("dead-process", "the process is killed and stays away", dead_process),
+    Scene("dead-process", "the process is killed and stays away", dead_process, {"Absent"}),
     Scene("gone-target", "the target is gone from discovery", gone_target, {"Absent"}, job=LONELY),
     Scene("paused-queue", "none: a queue is paused", paused_queue, is_silent=True),
     Scene("idle", "none: nothing to do", idle, is_silent=True),

@@ -73,14 +73,15 @@ def page() -> Model:
 
 
 def canary_age() -> Model:
-    """How long ago an item last went all the way."""
+    """How long ago an item last went all the way, where that is longest ago."""
+    at = daemon("tirelessd_canary_last_success_timestamp_seconds")
     return judged(
         "Canary",
         "s",
         "Since an item last went the whole way: taken in, stored, claimed, done. Healthy: below "
         "three times its interval. Red: `tirelessd_canary_failures_total` names the stage; `never` "
         "means that the canary is switched off or has not been through yet.",
-        query(seconds_since(daemon("tirelessd_canary_last_success_timestamp_seconds"))),
+        query(f"max(time() - max by (cluster, namespace, job) ({at} > 0)) or {seconds_since(at)}"),
         query(
             "3 * " + highest(daemon("tirelessd_background_task_interval_seconds", 'task="canary"'))
         ),

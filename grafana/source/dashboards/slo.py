@@ -73,9 +73,8 @@ def recorded_burn(window: str) -> str:
     ratios = queue(f"slo:tirelessd_error_ratio:rate{window}")
     budgets = queue("slo:tirelessd_budget:ratio")
     key = ", ".join(slis.KEY)
-    return (
-        f"max by ({key}) ({ratios}) / max by ({key}) ({budgets}) or max by ({key}) ({budgets}) * 0"
-    )
+    # Divided release by release, for each has objectives of its own.
+    return f"max by ({key}) ({ratios} / {budgets}) or max by ({key}) ({budgets}) * 0"
 
 
 def burn(window: str, limit: float) -> Model:
